@@ -1,0 +1,128 @@
+//! A device whose type is not known until run time.
+
+use super::{
+    BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef, WriteOptions,
+};
+use futures::future::{BoxFuture, FutureExt};
+
+/// Any [`Device`], at the price of an allocation for each request.
+///
+/// ```
+/// use blocktwin::device::{Device, DynDevice, FileBackedDevice};
+///
+/// let file = tempfile::tempfile().unwrap();
+/// let disk = FileBackedDevice::new_with_block_count(file, 512, 8)?;
+/// let disks: Vec<DynDevice> = vec![DynDevice::new(disk)];
+/// assert_eq!(disks[0].geometry().size(), 4096);
+/// # Ok::<(), blocktwin::device::DeviceError>(())
+/// ```
+pub struct DynDevice(Box<dyn ObjectSafe>);
+
+impl DynDevice {
+    /// Forgets the type of `device`.
+    pub fn new(device: impl Device + 'static) -> Self {
+        Self(Box::new(device))
+    }
+}
+
+type Answer<'a> = BoxFuture<'a, Result<(), DeviceError>>;
+
+/// [`Device`] with boxed futures. Private, as a type with both traits would have every method twice.
+trait ObjectSafe: Send + Sync {
+    fn geometry(&self) -> Geometry;
+    fn is_read_only(&self) -> bool;
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_>;
+    fn read<'a>(&'a self, offset: u64, buffer: MutableBufferRef<'a>) -> Answer<'a>;
+    fn write<'a>(&'a self, offset: u64, buffer: BufferRef<'a>, options: WriteOptions)
+    -> Answer<'a>;
+    fn flush(&self) -> Answer<'_>;
+    fn barrier(&self) -> Answer<'_>;
+    fn trim(&self, offset: u64, length: u64) -> Answer<'_>;
+    fn close(&self) -> Answer<'_>;
+}
+
+impl<D: Device> ObjectSafe for D {
+    fn geometry(&self) -> Geometry {
+        Device::geometry(self)
+    }
+
+    fn is_read_only(&self) -> bool {
+        Device::is_read_only(self)
+    }
+
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        Device::allocate_buffer(self, size)
+    }
+
+    fn read<'a>(&'a self, offset: u64, buffer: MutableBufferRef<'a>) -> Answer<'a> {
+        Device::read(self, offset, buffer).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        offset: u64,
+        buffer: BufferRef<'a>,
+        options: WriteOptions,
+    ) -> Answer<'a> {
+        Device::write(self, offset, buffer, options).boxed()
+    }
+
+    fn flush(&self) -> Answer<'_> {
+        Device::flush(self).boxed()
+    }
+
+    fn barrier(&self) -> Answer<'_> {
+        Device::barrier(self).boxed()
+    }
+
+    fn trim(&self, offset: u64, length: u64) -> Answer<'_> {
+        Device::trim(self, offset, length).boxed()
+    }
+
+    fn close(&self) -> Answer<'_> {
+        Device::close(self).boxed()
+    }
+}
+
+impl Device for DynDevice {
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.0.is_read_only()
+    }
+
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        self.0.allocate_buffer(size)
+    }
+
+    async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+        self.0.read(offset, buffer).await
+    }
+
+    async fn write(
+        &self,
+        offset: u64,
+        buffer: BufferRef<'_>,
+        options: WriteOptions,
+    ) -> Result<(), DeviceError> {
+        self.0.write(offset, buffer, options).await
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.0.flush().await
+    }
+
+    async fn barrier(&self) -> Result<(), DeviceError> {
+        self.0.barrier().await
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.0.trim(offset, length).await
+    }
+
+    async fn close(&self) -> Result<(), DeviceError> {
+        self.0.close().await
+    }
+}

@@ -1,0 +1,137 @@
+//! What a device can answer instead of `Ok`.
+
+use std::io;
+
+/// Why a [`Device`](super::Device) refused or failed a request.
+///
+/// Small, `Copy` and comparable, so that a test can demand one exact answer. The contract says
+/// which requests meet which variant; see the [module documentation](super).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The offset or the length (bytes) is not a multiple of the block size. Nothing was changed.
+    #[error("offset {offset} or length {length} is not a multiple of the block size {block_size}")]
+    Misaligned {
+        /// Where the request began, in bytes.
+        offset: u64,
+        /// How long it was, in bytes.
+        length: u64,
+        /// What both have to be a multiple of, in bytes.
+        block_size: u32,
+    },
+    /// The request reaches past the end of the device. Nothing was changed.
+    #[error("{length} bytes at offset {offset} reach past the end of a device of {size} bytes")]
+    OutOfRange {
+        /// Where the request began, in bytes.
+        offset: u64,
+        /// How long it was, in bytes.
+        length: u64,
+        /// The size of the device, in bytes.
+        size: u64,
+    },
+    /// The device was opened for reading only. Nothing was changed.
+    #[error("the device is read-only")]
+    ReadOnly,
+    /// The device was closed before the request. Nothing was changed.
+    #[error("the device is closed")]
+    Closed,
+    /// A sync failed earlier, so that written data may be lost although reads still show it.
+    ///
+    /// Only opening the device again, and reading back what it holds, ends this.
+    #[error("an earlier sync failed; the device has to be opened again")]
+    SyncFailed,
+    /// The backing file accepted none of the bytes of a write.
+    #[error("the backing file accepted no bytes of a write")]
+    WriteZero,
+    /// The backing file ends inside the device, and was not meant to.
+    #[error("the backing file ended early, inside the range of the device")]
+    UnexpectedEof,
+    /// The requested buffer is larger than the whole transfer heap, so waiting would never end.
+    #[error("a buffer of {requested} bytes cannot come from a transfer heap of {heap} bytes")]
+    BufferTooLarge {
+        /// The size asked for, in bytes.
+        requested: usize,
+        /// The largest buffer that this heap can give, in bytes.
+        heap: usize,
+    },
+    /// Another opener holds the lock on the backing file.
+    #[error("the backing file is locked by another opener")]
+    Locked,
+    /// The geometry is impossible; see [`GeometryError`].
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// The backing file failed. Sectors that a failed write covered are old or new.
+    #[error("the backing file failed: {}", describe(*kind, *errno))]
+    Io {
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The operating system's error number, where there was one.
+        errno: Option<i32>,
+    },
+}
+
+/// Why a [`Geometry`](super::Geometry) cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeometryError {
+    /// A sector is 512 or 4096 bytes.
+    #[error("sector size {0} is neither 512 nor 4096")]
+    SectorSize(u32),
+    /// A block is a power of two of bytes, and one sector or more.
+    #[error(
+        "block size {block_size} is not a power of two of at least the sector size {sector_size}"
+    )]
+    BlockSize {
+        /// The impossible block size, in bytes.
+        block_size: u32,
+        /// The sector size, in bytes.
+        sector_size: u32,
+    },
+    /// The size of the device has to fit `i64::MAX` bytes, the kernel's own limit on offsets.
+    #[error("{block_count} blocks of {block_size} bytes are more than i64::MAX bytes")]
+    TooLarge {
+        /// The block size, in bytes.
+        block_size: u32,
+        /// The impossible number of blocks.
+        block_count: u64,
+    },
+    /// The backing file does not hold a whole number of blocks, one at least.
+    #[error(
+        "a file of {file_length} bytes does not hold a whole number of {block_size}-byte blocks"
+    )]
+    FileLength {
+        /// The length of the file, in bytes.
+        file_length: u64,
+        /// The block size, in bytes.
+        block_size: u32,
+    },
+}
+
+impl From<io::Error> for DeviceError {
+    fn from(error: io::Error) -> Self {
+        Self::Io { kind: error.kind(), errno: error.raw_os_error() }
+    }
+}
+
+fn describe(kind: io::ErrorKind, errno: Option<i32>) -> String {
+    errno.map_or_else(|| kind.to_string(), |errno| io::Error::from_raw_os_error(errno).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_keep_their_errno_and_say_it() {
+        let error = DeviceError::from(io::Error::from_raw_os_error(28));
+        assert_eq!(error, DeviceError::Io { kind: io::ErrorKind::StorageFull, errno: Some(28) });
+        assert!(error.to_string().contains("os error 28"), "{error}");
+    }
+
+    #[test]
+    fn an_error_without_errno_says_its_kind() {
+        let error = DeviceError::from(io::Error::from(io::ErrorKind::Unsupported));
+        assert_eq!(error, DeviceError::Io { kind: io::ErrorKind::Unsupported, errno: None });
+        assert_eq!(error.to_string(), "the backing file failed: unsupported");
+    }
+}

@@ -1,0 +1,365 @@
+//! The real device: blocks kept in a file.
+
+use super::options::Heap;
+use super::{
+    BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DeviceError, DeviceOptions,
+    Geometry, MutableBufferRef, TrimMode, WriteOptions,
+};
+use crate::file::BackingFile;
+use futures::lock::Mutex;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
+static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
+
+/// How often in a row a transfer may stop inside the same sector. A signal or a full disk does it
+/// once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
+const STUCK_LIMIT: u32 = 16;
+
+/// A [`Device`] whose blocks lie in a file, block *n* at byte *n* × block size.
+///
+/// Reads and writes are positional and take no lock, so that requests run side by side. Flush and
+/// barrier are `fdatasync(2)`. Dropping the device without [`close`](Device::close) is a crash as
+/// far as its promises go: what was not flushed may be lost with the machine, though not with the
+/// process.
+///
+/// See [`Device`] for an example, and [`FileBackedDevice::open`] for files by name.
+pub struct FileBackedDevice<F: BackingFile = File> {
+    file: F,
+    geometry: Geometry,
+    read_only: bool,
+    trim: TrimMode,
+    /// The file may end before the device does, which then reads as zeros.
+    may_end_early: bool,
+    buffers: Arc<BufferAllocator>,
+    /// Set when close is called; never cleared.
+    closed: AtomicBool,
+    /// Set when a sync fails; never cleared, as nobody can tell what the file still holds.
+    sync_failed: AtomicBool,
+    /// Held during a sync. The kernel reports a failure to one caller only: without this, a second
+    /// sync could return `Ok` before the first has had time to set `sync_failed`.
+    syncing: Mutex<()>,
+}
+
+impl FileBackedDevice<File> {
+    /// Opens the file or block special file at `path`, and locks it against other openers:
+    /// exclusively, or shared where read-only.
+    ///
+    /// ```no_run
+    /// use blocktwin::device::{DeviceOptions, FileBackedDevice};
+    ///
+    /// let device = FileBackedDevice::open("disk.img", DeviceOptions::new(4096))?;
+    /// # Ok::<(), blocktwin::device::DeviceError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Io`] where `path` cannot be opened or is neither a file nor a block special
+    /// file, [`DeviceError::Locked`] where another opener holds it, [`DeviceError::Geometry`] where
+    /// its size does not fit.
+    pub fn open(
+        path: impl AsRef<std::path::Path>,
+        options: DeviceOptions,
+    ) -> Result<Self, DeviceError> {
+        let file = super::open::lock_file(path.as_ref(), options.read_only)?;
+        let length = crate::file::length(&file)?;
+        Self::build(file, options, length)
+    }
+}
+
+impl<F: BackingFile> FileBackedDevice<F> {
+    /// A device as large as `file`, in blocks of `block_size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Io`] where the length of the file cannot be had, [`DeviceError::Geometry`]
+    /// where it is not a whole number of blocks.
+    pub async fn new(file: F, block_size: u32) -> Result<Self, DeviceError> {
+        Self::with_options(file, DeviceOptions::new(block_size)).await
+    }
+
+    /// A device of `block_count` blocks of `block_size` bytes, whether `file` is as long or not.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Geometry`] where there can be no such device.
+    pub fn new_with_block_count(
+        file: F,
+        block_size: u32,
+        block_count: u64,
+    ) -> Result<Self, DeviceError> {
+        // With the size given, the length of the file is of no interest.
+        Self::build(file, DeviceOptions::new(block_size).block_count(block_count), 0)
+    }
+
+    /// A device over `file`, as `options` say. Takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub async fn with_options(file: F, options: DeviceOptions) -> Result<Self, DeviceError> {
+        let length = loop {
+            match file.len().await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                length => break length?,
+            }
+        };
+        Self::build(file, options, length)
+    }
+
+    fn build(file: F, options: DeviceOptions, file_length: u64) -> Result<Self, DeviceError> {
+        let (sector_size, block_size) = (options.sector_size, options.block_size);
+        let geometry = match options.block_count {
+            Some(block_count) => Geometry::new(sector_size, block_size, block_count)?,
+            None => Geometry::of_file(sector_size, block_size, file_length)?,
+        };
+        let buffers = match options.heap {
+            Heap::Shared(allocator) => allocator,
+            Heap::Own(bytes) => {
+                let block_size = block_size as usize;
+                let source = BufferSource::new(bytes.next_multiple_of(block_size).max(block_size));
+                Arc::new(BufferAllocator::new(block_size, source))
+            }
+        };
+        Ok(Self {
+            file,
+            geometry,
+            read_only: options.read_only,
+            trim: options.trim,
+            may_end_early: options.block_count.is_some(),
+            buffers,
+            closed: AtomicBool::new(false),
+            sync_failed: AtomicBool::new(false),
+            syncing: Mutex::new(()),
+        })
+    }
+
+    /// The file beneath the device.
+    pub fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// Gives the file back. Nothing is flushed.
+    pub fn into_file(self) -> F {
+        self.file
+    }
+
+    fn check_open(&self) -> Result<(), DeviceError> {
+        if self.closed.load(Ordering::Acquire) { Err(DeviceError::Closed) } else { Ok(()) }
+    }
+
+    fn check_sync(&self) -> Result<(), DeviceError> {
+        if self.sync_failed.load(Ordering::Acquire) { Err(DeviceError::SyncFailed) } else { Ok(()) }
+    }
+
+    /// Whether a request that changes the `length` bytes at `offset` may go ahead.
+    fn admit_change(&self, offset: u64, length: u64) -> Result<Range<u64>, DeviceError> {
+        self.check_open()?;
+        let range = self.geometry.check(offset, length)?;
+        if self.read_only {
+            return Err(DeviceError::ReadOnly);
+        }
+        self.check_sync()?;
+        Ok(range)
+    }
+
+    async fn sync(&self) -> Result<(), DeviceError> {
+        let _one_at_a_time = self.syncing.lock().await;
+        self.check_sync()?;
+        loop {
+            match self.file.sync_data().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.sync_failed.store(true, Ordering::Release);
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Fills `buffer` from `offset` on. A read that stopped inside a sector begins that sector
+    /// anew: the rest alone could be from a later write.
+    async fn read_all(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
+        let (sector, length) = (self.geometry.sector_size() as usize, buffer.len());
+        let (mut done, mut stuck) = (0, 0);
+        while done < length {
+            let end = match self.file.read_at(&mut buffer[done..], offset + done as u64).await {
+                Ok(count) => done + counted(count, length - done)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let whole = end - end % sector;
+            if whole > done {
+                (done, stuck) = (whole, 0);
+            } else if end == done || self.is_end_of_file(offset + end as u64).await? {
+                return self.end_early(&mut buffer[end..]);
+            } else {
+                stuck = still_stuck(stuck).ok_or(DeviceError::UnexpectedEof)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to read at `offset`, which lies inside a sector.
+    async fn is_end_of_file(&self, offset: u64) -> Result<bool, DeviceError> {
+        loop {
+            match self.file.read_at(&mut [0], offset).await {
+                Ok(count) => return Ok(count == 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What is past the end of the file is zero, or an error where the file was to be whole.
+    fn end_early(&self, rest: &mut [u8]) -> Result<(), DeviceError> {
+        if !self.may_end_early {
+            return Err(DeviceError::UnexpectedEof);
+        }
+        rest.fill(0);
+        Ok(())
+    }
+
+    /// Writes all of `data` at `offset`. A write that stopped inside a sector begins that sector
+    /// anew: a neighbour may have written the sector in between, and the rest alone would mix.
+    async fn write_all(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+        let sector = self.geometry.sector_size() as usize;
+        let (mut done, mut cut, mut stuck) = (0, false, 0);
+        let failure = loop {
+            if done == data.len() {
+                return Ok(());
+            }
+            let end = match self.file.write_at(&data[done..], offset + done as u64).await {
+                Ok(0) => break DeviceError::WriteZero,
+                Ok(count) => done + counted(count, data.len() - done)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => break error.into(),
+            };
+            let whole = end - end % sector;
+            cut = whole < end;
+            if whole > done {
+                (done, stuck) = (whole, 0);
+            } else if let Some(more) = still_stuck(stuck) {
+                stuck = more;
+            } else {
+                break DeviceError::WriteZero;
+            }
+        };
+        if cut {
+            self.finish_sector(offset + done as u64, &data[done..done + sector]).await;
+        }
+        Err(failure)
+    }
+
+    /// Tries once more to write the sector that the kernel left torn, before its write fails. The
+    /// error may have been about the sectors behind it.
+    async fn finish_sector(&self, offset: u64, data: &[u8]) {
+        loop {
+            match self.file.write_at(data, offset).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The write fails with the error that stopped it, whatever came of this.
+                _ => return,
+            }
+        }
+    }
+
+    async fn scribble(&self, range: Range<u64>) -> Result<(), DeviceError> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let length = (range.end - offset).min(SCRIBBLE.len() as u64);
+            let Ok(count) = usize::try_from(length) else { unreachable!("at most 64 KiB") };
+            self.write_all(offset, &SCRIBBLE[..count]).await?;
+            offset += length;
+        }
+        Ok(())
+    }
+
+    async fn punch(&self, range: Range<u64>) -> Result<(), DeviceError> {
+        loop {
+            match self.file.punch_hole(range.start, range.end - range.start).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
+/// A count of transferred bytes, if it can be one.
+fn counted(count: usize, asked: usize) -> Result<usize, DeviceError> {
+    if count > asked {
+        return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+    }
+    Ok(count)
+}
+
+fn still_stuck(stuck: u32) -> Option<u32> {
+    (stuck < STUCK_LIMIT).then_some(stuck + 1)
+}
+
+impl<F: BackingFile> Device for FileBackedDevice<F> {
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        self.buffers.allocate_buffer(size)
+    }
+
+    async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+        self.check_open()?;
+        let range = self.geometry.check(offset, buffer.len() as u64)?;
+        self.read_all(range.start, buffer.as_mut_slice()).await
+    }
+
+    async fn write(
+        &self,
+        offset: u64,
+        buffer: BufferRef<'_>,
+        options: WriteOptions,
+    ) -> Result<(), DeviceError> {
+        let range = self.admit_change(offset, buffer.len() as u64)?;
+        self.write_all(range.start, buffer.as_slice()).await?;
+        if options.fua && !range.is_empty() {
+            self.sync().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.check_open()?;
+        self.sync().await
+    }
+
+    async fn barrier(&self) -> Result<(), DeviceError> {
+        self.check_open()?;
+        self.sync().await
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let range = self.admit_change(offset, length)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        match self.trim {
+            TrimMode::Scribble => self.scribble(range).await,
+            TrimMode::PunchHole => self.punch(range).await,
+            TrimMode::Ignore => Ok(()),
+        }
+    }
+
+    async fn close(&self) -> Result<(), DeviceError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return self.check_sync();
+        }
+        self.sync().await
+    }
+}

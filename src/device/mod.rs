@@ -1,0 +1,168 @@
+//! Block devices: the contract, and the real one.
+//!
+//! [`Device`] is an asynchronous block device; [`FileBackedDevice`] is one that keeps its blocks in
+//! a file, by positional I/O. Everything is [`Send`], so that the device that is simulated is the
+//! device that runs in production.
+//!
+//! # The contract
+//!
+//! Offsets and lengths are in bytes. A **sector** (512 or 4096 bytes) is the unit of atomicity, a
+//! **block** what offsets and lengths are multiples of. What every device promises:
+//!
+//! 1. **Bad requests are errors, never panics, and change nothing.** Misaligned, out of range (also
+//!    where offset and length overflow), a write to a read-only device, anything after close. A
+//!    request of no bytes is checked like any other, and is then `Ok`. The device never grows or
+//!    shrinks the range that it serves.
+//! 2. **Read your writes.** After a write has returned `Ok`, every later read sees it, or what was
+//!    written later.
+//! 3. **Old or new.** A write that failed, was cancelled (its future dropped) or was cut off by a
+//!    crash leaves every sector old or new, each on its own, and never a mixture inside one. Nor do
+//!    two writes that overlap in time mix inside a sector, also where the kernel transferred an odd
+//!    number of bytes. *One thing no device over a plain file can do:* where the kernel has stopped
+//!    a write inside a sector, that sector is torn in the page cache from then on until it is
+//!    written again. A device that goes on has to write it from its first byte. A device that then
+//!    meets an error has to try this one sector once more before it gives up. Only where this too
+//!    is refused, or where the write is dropped at that moment, is the one sector unspecified.
+//! 4. **Flush makes durable.** When [`flush`](Device::flush) returns `Ok`, everything that had
+//!    completed before flush was *called* is durable. [`WriteOptions::fua`] means the same for that
+//!    one write. [`close`](Device::close) flushes, may be called again, and every request made after
+//!    it has returned gets [`DeviceError::Closed`].
+//! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
+//!    become durable before those that had completed when it was called. A plain file has no
+//!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.
+//! 6. **A failed sync ends all promises.** The data may be lost although the page cache still shows
+//!    it, and the kernel reports this once. Every write, flush, barrier and trim made after such a
+//!    failure was returned fails with [`DeviceError::SyncFailed`], until the device is opened again.
+//!    Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
+//! 7. **Transient conditions are absorbed**: `EINTR`, short reads, short writes. **Everything else
+//!    is surfaced**, with its errno: none is swallowed and none is invented. A write of which the
+//!    kernel takes nothing is [`DeviceError::WriteZero`]. After a failed read, write or trim the
+//!    device stays usable.
+//! 8. **Trim** leaves the contents of its range unspecified until they are written again. It is
+//!    checked like a write, never reaches outside its range, and never comes back over a later
+//!    write. [`TrimMode`] says what it does to the file.
+//! 9. **A file shorter than the device** ([`FileBackedDevice::new_with_block_count`]) reads as zeros
+//!    past its end.
+//! 10. **Transfer buffers** come from a heap of fixed size. [`allocate_buffer`](Device::allocate_buffer)
+//!     waits while the heap is full, first come, first served, without a lost wake-up, a leak where
+//!     a future is dropped, or an overlap; a request larger than the heap is an error at once.
+//! 11. **One writer.** [`FileBackedDevice::open`] takes an advisory lock on the file, exclusive, or
+//!     shared where read-only, and accepts block special files as well.
+//!
+//! **Invariant:** nothing here knows of the model or of the simulation, and there is no test hook.
+
+mod allocator;
+mod buffer;
+mod dynamic;
+mod error;
+mod file_backed;
+mod geometry;
+mod open;
+mod options;
+mod source;
+
+pub use allocator::{BufferAllocator, BufferFuture};
+pub use buffer::{Buffer, BufferRef, MutableBufferRef};
+pub use dynamic::DynDevice;
+pub use error::{DeviceError, GeometryError};
+pub use file_backed::FileBackedDevice;
+pub use geometry::Geometry;
+pub use options::{DeviceOptions, TrimMode, WriteOptions};
+pub use source::BufferSource;
+
+use std::future::Future;
+
+/// An asynchronous block device; the [module documentation](self) is its contract, clause by clause.
+///
+/// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
+/// request; what a cancelled write leaves is clause 3.
+///
+/// # Example
+///
+/// ```
+/// use blocktwin::device::{Device, DeviceError, FileBackedDevice, WriteOptions};
+/// use blocktwin::exec::block_on;
+///
+/// block_on(async {
+///     let file = tempfile::tempfile()?;
+///     let device = FileBackedDevice::new_with_block_count(file, 4096, 16)?;
+///     let mut buffer = device.allocate_buffer(4096).await?;
+///     buffer.as_mut_slice().fill(7);
+///     device.write(8192, buffer.as_ref(), WriteOptions::default()).await?;
+///     device.flush().await?;
+///     device.read(8192, buffer.as_mut()).await?;
+///     assert!(buffer.as_slice().iter().all(|&byte| byte == 7));
+///     device.close().await
+/// })?;
+/// # Ok::<(), DeviceError>(())
+/// ```
+pub trait Device: Send + Sync {
+    /// The shape of the device; it does not change while the device is open.
+    fn geometry(&self) -> Geometry;
+
+    /// Whether writes and trims are refused.
+    fn is_read_only(&self) -> bool;
+
+    /// A transfer buffer of `size` bytes, as soon as the heap has room (clause 10).
+    ///
+    /// The future gives [`DeviceError::BufferTooLarge`] where the heap could never give as much.
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_>;
+
+    /// Fills `buffer` from `offset` (bytes) on.
+    ///
+    /// # Errors
+    ///
+    /// A bad request (clause 1), or what the file answered (clause 7). The contents of `buffer` are
+    /// then unspecified.
+    fn read(
+        &self,
+        offset: u64,
+        buffer: MutableBufferRef<'_>,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Writes `buffer` from `offset` (bytes) on.
+    ///
+    /// # Errors
+    ///
+    /// A bad request (clause 1), what the file answered (clause 7), or [`DeviceError::SyncFailed`]
+    /// (clause 6). Sectors are then old or new (clause 3).
+    fn write(
+        &self,
+        offset: u64,
+        buffer: BufferRef<'_>,
+        options: WriteOptions,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Makes everything that completed before this call durable (clause 4).
+    ///
+    /// # Errors
+    ///
+    /// What the file answered, and then or later [`DeviceError::SyncFailed`] (clause 6).
+    fn flush(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Keeps later writes from becoming durable before those that completed before this call
+    /// (clause 5).
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    fn barrier(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Tells the device that `length` bytes at `offset` are no longer needed (clause 8).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). Sectors of the range are then old or unspecified.
+    fn trim(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// Flushes, and refuses every later request. Closing again does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush); the device is closed all the same.
+    fn close(&self) -> impl Future<Output = Result<(), DeviceError>> + Send;
+}

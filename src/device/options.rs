@@ -1,0 +1,115 @@
+//! How a device is opened, and how a write is made.
+
+use super::BufferAllocator;
+use std::sync::Arc;
+
+/// What one write asks for beyond being written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// *Force unit access*: when the write returns `Ok`, it is durable.
+    pub fua: bool,
+}
+
+impl WriteOptions {
+    /// Durable when it returns `Ok`.
+    pub const FUA: Self = Self { fua: true };
+}
+
+/// What a trim does to the backing file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrimMode {
+    /// Overwrites the range with `0xab`, so that whoever reads what it has trimmed notices.
+    #[default]
+    Scribble,
+    /// Punches a hole, which gives the space back to the file system.
+    PunchHole,
+    /// Nothing, after the checks.
+    Ignore,
+}
+
+/// How a [`FileBackedDevice`](super::FileBackedDevice) is opened.
+///
+/// ```
+/// use blocktwin::device::{DeviceOptions, TrimMode};
+///
+/// let options = DeviceOptions::new(4096).trim(TrimMode::PunchHole).transfer_heap(1 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct DeviceOptions {
+    pub(super) sector_size: u32,
+    pub(super) block_size: u32,
+    pub(super) block_count: Option<u64>,
+    pub(super) read_only: bool,
+    pub(super) trim: TrimMode,
+    pub(super) heap: Heap,
+}
+
+/// Where transfer buffers come from.
+#[derive(Clone, Debug)]
+pub(super) enum Heap {
+    /// The device's own, of that many bytes.
+    Own(usize),
+    /// One that outlives the device.
+    Shared(Arc<BufferAllocator>),
+}
+
+impl DeviceOptions {
+    /// The transfer heap's default size: 32 MiB.
+    pub const DEFAULT_TRANSFER_HEAP: usize = 32 << 20;
+
+    /// A writable device in blocks of `block_size` bytes as large as its file, in 512-byte sectors,
+    /// that scribbles over what is trimmed and has a transfer heap of 32 MiB.
+    pub fn new(block_size: u32) -> Self {
+        Self {
+            sector_size: 512,
+            block_size,
+            block_count: None,
+            read_only: false,
+            trim: TrimMode::default(),
+            heap: Heap::Own(Self::DEFAULT_TRANSFER_HEAP),
+        }
+    }
+
+    /// The size of a sector in bytes: what the medium beneath the file writes as a whole.
+    #[must_use]
+    pub fn sector_size(mut self, sector_size: u32) -> Self {
+        self.sector_size = sector_size;
+        self
+    }
+
+    /// The size of the device in blocks, instead of the size of the file. What the file lacks reads
+    /// as zeros.
+    #[must_use]
+    pub fn block_count(mut self, block_count: u64) -> Self {
+        self.block_count = Some(block_count);
+        self
+    }
+
+    /// Refuses writes and trims, and shares the lock on the file with other readers.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// What a trim does.
+    #[must_use]
+    pub fn trim(mut self, trim: TrimMode) -> Self {
+        self.trim = trim;
+        self
+    }
+
+    /// The size of the device's own transfer heap, in bytes, rounded up to whole blocks.
+    #[must_use]
+    pub fn transfer_heap(mut self, bytes: usize) -> Self {
+        self.heap = Heap::Own(bytes);
+        self
+    }
+
+    /// A transfer heap that several devices share, or that outlives this one.
+    #[must_use]
+    pub fn allocator(mut self, allocator: Arc<BufferAllocator>) -> Self {
+        self.heap = Heap::Shared(allocator);
+        self
+    }
+}

@@ -1,0 +1,201 @@
+//! The simulated disk: a file that fails, and loses what was not synced, exactly as it is told to.
+//!
+//! [`SimFile`] is a [`BackingFile`]: a device stands on it as on a [`std::fs::File`] and cannot
+//! tell. [`SimDisk`] is the hand that holds it: it plans the faults of each operation, reports what
+//! they did, and lets the power fail. Beneath lies a [`Medium`], memory or a real file.
+//!
+//! # Semantics
+//!
+//! * A write is visible at once, and *unsynced* until a sync that began after it has returned `Ok`.
+//!   Growth of the file is an unsynced change of its own.
+//! * A [crash](SimDisk::crash) leaves every unsynced sector, each on its own, as its durable content
+//!   or as any content that it had since: [`Survivors`] says which. No sector is left as a mixture.
+//! * A [fault](Fault) is pinned to a raw call of one operation, so that it stays where it is when
+//!   other operations are taken away.
+//! * A short write may stop inside a sector, which is then visible torn. Such a sector is not
+//!   written to the medium, by a sync or a crash, while the operation is still under way: the
+//!   kernel's page cache would have to write it back in just that moment. Once the operation has
+//!   ended, it counts as an unsynced change like any other.
+//! * Every raw call is a scheduling point before it takes effect, a sync also in its middle.
+
+mod crash;
+mod fault;
+mod medium;
+mod state;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+pub use crash::Survivors;
+pub use fault::{Call, Dirty, Fault, FaultClass, FaultKind};
+pub use medium::Medium;
+pub use state::{CallReport, RawCall};
+
+use crate::exec::yield_now;
+use crate::file::BackingFile;
+use state::State;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the disk and the files on it share.
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Whose future is being polled; 0 is nobody's.
+    current: AtomicU32,
+}
+
+impl Shared {
+    /// A panic of the device leaves nothing half done here: raw calls do not call back.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A simulated disk with one file, for the harness.
+///
+/// # Example
+///
+/// A write that was not synced, and a power failure:
+///
+/// ```
+/// use blocktwin::disk::{Medium, SimDisk, Survivors};
+/// use blocktwin::exec::block_on;
+/// use blocktwin::file::BackingFile;
+///
+/// let disk = SimDisk::new(Medium::Memory);
+/// disk.reset(512, 4096, 4096)?;
+/// block_on(disk.file().write_at(&[7; 1024], 0))?;
+/// block_on(disk.file().sync_data())?;
+/// block_on(disk.file().write_at(&[8; 1024], 512))?;
+/// disk.crash(Survivors::None);
+///
+/// let mut buffer = [0; 1536];
+/// block_on(disk.file().read_at(&mut buffer, 0))?;
+/// assert_eq!((buffer[512], buffer[1024]), (7, 0));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct SimDisk {
+    shared: Arc<Shared>,
+}
+
+impl SimDisk {
+    /// A disk with an empty file, on `medium`.
+    pub fn new(medium: Medium) -> Self {
+        let state = Mutex::new(State::new(medium));
+        Self { shared: Arc::new(Shared { state, current: AtomicU32::new(0) }) }
+    }
+
+    /// Begins anew with a file of `length` zeros, in bytes, all of them durable. `limit` is where
+    /// the device's part of the file ends, in bytes; [`CallReport::escaped`] tells of more.
+    ///
+    /// # Errors
+    ///
+    /// Where the medium refuses the length.
+    pub fn reset(&self, sector_size: u32, length: u64, limit: u64) -> io::Result<()> {
+        self.shared.current.store(0, Ordering::Relaxed);
+        self.shared.lock().reset(sector_size, length, limit)
+    }
+
+    /// The file, for a device. All files of a disk are openings of the same one.
+    pub fn file(&self) -> SimFile {
+        SimFile { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The operation `op`, not 0, is about to make raw calls, which meet `faults`.
+    pub fn begin(&self, op: u32, faults: &[Fault]) {
+        self.shared.lock().begin(op, faults);
+    }
+
+    /// From now on raw calls are made by `op`, or by no operation where 0. Gives who did before.
+    pub fn enter(&self, op: u32) -> u32 {
+        self.shared.current.swap(op, Ordering::Relaxed)
+    }
+
+    /// `op` makes no more raw calls: reports what they met. `given_up` where the operation had no
+    /// chance to go on, as its future was dropped.
+    pub fn end(&self, op: u32, given_up: bool) -> CallReport {
+        self.shared.lock().end(op, given_up)
+    }
+
+    /// The power fails and comes back. Operations under way are no more.
+    pub fn crash(&self, survivors: Survivors) {
+        self.shared.current.store(0, Ordering::Relaxed);
+        self.shared.lock().crash(survivors);
+    }
+
+    /// Hands over the raw calls made since the last time, in order.
+    pub fn drain_journal(&self, mut each: impl FnMut(&RawCall)) {
+        let mut state = self.shared.lock();
+        state.journal.iter().for_each(&mut each);
+        state.journal.clear();
+    }
+
+    /// A failure of the medium itself since the last [`reset`](Self::reset): the disk is full, say.
+    /// It is nobody's fault, and makes whatever the run found worthless.
+    pub fn take_failure(&self) -> Option<io::Error> {
+        self.shared.lock().broken.take()
+    }
+}
+
+/// A simulated file, for the device.
+#[derive(Clone, Debug)]
+pub struct SimFile {
+    shared: Arc<Shared>,
+}
+
+impl SimFile {
+    /// Waits for the executor to choose this call, and then has the file to itself.
+    async fn turn(&self) -> (MutexGuard<'_, State>, u32) {
+        yield_now().await;
+        let op = self.shared.current.load(Ordering::Relaxed);
+        (self.shared.lock(), op)
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        let (mark, fault) = {
+            let (mut state, op) = self.turn().await;
+            state.begin_sync(op)?
+        };
+        let (mut state, op) = self.turn().await;
+        state.end_sync(op, mark, fault)
+    }
+}
+
+impl BackingFile for SimFile {
+    async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut state, op) = self.turn().await;
+        state.read(op, buffer, offset)
+    }
+
+    async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        let (mut state, op) = self.turn().await;
+        state.write(op, buffer, offset)
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.sync().await
+    }
+
+    async fn sync_all(&self) -> io::Result<()> {
+        self.sync().await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        let (mut state, op) = self.turn().await;
+        state.len(op)
+    }
+
+    async fn set_len(&self, length: u64) -> io::Result<()> {
+        let (mut state, op) = self.turn().await;
+        state.set_len(op, length)
+    }
+
+    async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        let (mut state, op) = self.turn().await;
+        state.punch(op, offset, length)
+    }
+}

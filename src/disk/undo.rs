@@ -1,0 +1,281 @@
+//! What is written and not yet synced: an undo log, sector by sector.
+//!
+//! A change keeps what it replaced. So the durable content of a sector is what its oldest change
+//! replaced; the content after a change is what the next change of the sector replaced, or, after
+//! the last one, what is visible. A sync that covers the whole log just empties it.
+
+use super::crash::Fates;
+
+/// In [`Change::what`]: the length of the file. Greater than every sector.
+const LENGTH: u64 = u64::MAX;
+
+/// An unsynced change of one sector, or of the length of the file.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    /// The sector, or [`LENGTH`].
+    what: u64,
+    /// Where in the arena what it replaced lies; of a length, the length itself.
+    replaced: u64,
+    /// The number of changes made before this one.
+    number: u64,
+    /// A failed sync marked it clean without writing it: no later sync makes it durable.
+    dropped: bool,
+}
+
+/// The unsynced changes of a file, in order.
+#[derive(Debug, Default)]
+pub(super) struct Undo {
+    changes: Vec<Change>,
+    arena: Vec<u8>,
+    /// How many changes were ever made.
+    made: u64,
+    /// Room to sort in, kept from use to use.
+    order: Vec<(u64, usize)>,
+}
+
+/// What becomes of one sector, or of the length.
+pub(super) enum Restore<'a> {
+    /// The sector gets these bytes.
+    Sector(u64, &'a [u8]),
+    /// The file gets this length.
+    Length(u64),
+}
+
+impl Undo {
+    pub(super) fn clear(&mut self) {
+        self.changes.clear();
+        self.arena.clear();
+    }
+
+    /// The number of changes ever made: what a sync remembers of the moment when it began.
+    pub(super) fn mark(&self) -> u64 {
+        self.made
+    }
+
+    /// How many of the changes at hand were made before `mark`.
+    fn before(&self, mark: u64) -> usize {
+        self.changes.partition_point(|change| change.number < mark)
+    }
+
+    fn push(&mut self, what: u64, replaced: u64) {
+        self.changes.push(Change { what, replaced, number: self.made, dropped: false });
+        self.made += 1;
+    }
+
+    /// Records that `sectors` sectors from `first` on are about to change. Gives the place for what
+    /// they hold now, to be filled in by the caller.
+    pub(super) fn record(&mut self, first: u64, sectors: u64, sector_size: usize) -> &mut [u8] {
+        let start = self.arena.len();
+        for index in 0..sectors {
+            self.push(first + index, start as u64 + index * sector_size as u64);
+        }
+        let bytes = usize::try_from(sectors).unwrap_or(0) * sector_size;
+        self.arena.resize(start + bytes, 0);
+        &mut self.arena[start..]
+    }
+
+    /// Records that the length is about to change from `length`.
+    pub(super) fn record_length(&mut self, length: u64) {
+        self.push(LENGTH, length);
+    }
+
+    /// A sync that began at `mark` has succeeded: what was there then is durable.
+    pub(super) fn synced(&mut self, mark: u64) {
+        let mark = self.before(mark);
+        if self.changes.iter().any(|change| change.dropped) {
+            self.forget_overtaken(mark);
+        } else if mark == self.changes.len() {
+            self.clear();
+        } else {
+            self.changes.drain(..mark);
+        }
+    }
+
+    /// A sync where some changes had been dropped by a failed one before: those stay, unless a later
+    /// change of the same sector has become durable over them.
+    fn forget_overtaken(&mut self, mark: usize) {
+        let synced = self.changes[..mark].iter().enumerate();
+        let mut last: Vec<(u64, usize)> = synced
+            .filter(|(_, change)| !change.dropped)
+            .map(|(at, change)| (change.what, at))
+            .collect();
+        last.sort_unstable_by_key(|&(what, at)| (what, std::cmp::Reverse(at)));
+        last.dedup_by_key(|&mut (what, _)| what);
+        self.keep(|at, change| {
+            let durable = last.binary_search_by_key(&change.what, |&(what, _)| what);
+            durable.is_err() || durable.is_ok_and(|found| at > last[found].1)
+        });
+    }
+
+    fn keep(&mut self, mut keep: impl FnMut(usize, &Change) -> bool) {
+        let mut at = 0;
+        self.changes.retain(|change| {
+            at += 1;
+            keep(at - 1, change)
+        });
+        if self.changes.is_empty() {
+            self.arena.clear();
+        }
+    }
+
+    /// A sync that began at `mark` has failed, and what was dirty then counts as clean.
+    pub(super) fn dropped(&mut self, mark: u64) {
+        for change in self.changes.iter_mut().take_while(|change| change.number < mark) {
+            change.dropped = true;
+        }
+    }
+
+    /// A sync that began at `mark` has failed after a part of it was written.
+    pub(super) fn partly_synced(&mut self, mark: u64, fates: &mut Fates) {
+        let mut durable = vec![false; self.changes.len()];
+        self.groups(self.before(mark), |_, changes| {
+            let chosen = fates.choose(changes[0].0, changes.len());
+            for &(_, at) in &changes[..chosen] {
+                durable[at] = true;
+            }
+        });
+        self.keep(|at, _| !durable[at]);
+        self.dropped(mark);
+    }
+
+    /// The first `count` changes, sector by sector and in order; the length comes last.
+    fn groups(&mut self, count: usize, mut each: impl FnMut(&Self, &[(u64, usize)])) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(self.changes[..count].iter().map(|change| change.what).zip(0..));
+        order.sort_unstable();
+        for group in order.chunk_by(|one, next| one.0 == next.0) {
+            each(self, group);
+        }
+        self.order = order;
+    }
+
+    /// The power fails: says what has to be restored, and forgets everything.
+    pub(super) fn crash(
+        &mut self,
+        sector_size: usize,
+        fates: &mut Fates,
+        mut restore: impl FnMut(Restore<'_>),
+    ) {
+        self.groups(self.changes.len(), |undo, group| {
+            // Contents: what was durable, then one after each change that is still to be written.
+            let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
+            let chosen = fates.choose(group[0].0, live().count());
+            // What replaced the chosen content tells it; nothing did if it is what is visible.
+            let next = match chosen {
+                0 => group.first(),
+                _ => live()
+                    .nth(chosen - 1)
+                    .and_then(|&(_, at)| group.iter().find(|&&(_, later)| later > at)),
+            };
+            let Some(&(what, at)) = next else { return };
+            let replaced = undo.changes[at].replaced;
+            if what == LENGTH {
+                return restore(Restore::Length(replaced));
+            }
+            let Ok(start) = usize::try_from(replaced) else { return };
+            restore(Restore::Sector(what, &undo.arena[start..start + sector_size]));
+        });
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::crash::Survivors;
+    use super::*;
+
+    const SECTOR: usize = 4;
+
+    /// A file of sectors that hold one number each.
+    #[derive(Default)]
+    struct Toy {
+        visible: [u8; 8],
+        undo: Undo,
+    }
+
+    impl Toy {
+        fn write(&mut self, sector: usize, value: u8) {
+            let old = [self.visible[sector]; SECTOR];
+            self.undo.record(sector as u64, 1, SECTOR).copy_from_slice(&old);
+            self.visible[sector] = value;
+        }
+
+        fn crash(&mut self, survivors: Survivors) -> [u8; 8] {
+            let visible = &mut self.visible;
+            self.undo.crash(SECTOR, &mut Fates::new(survivors), |restore| match restore {
+                Restore::Sector(sector, bytes) => {
+                    visible[usize::try_from(sector).unwrap()] = bytes[0];
+                }
+                Restore::Length(_) => {}
+            });
+            self.visible
+        }
+    }
+
+    #[test]
+    fn a_crash_leaves_what_was_durable_or_any_version_since() {
+        let mut seen = [false; 5];
+        for seed in 0..100 {
+            let mut toy = Toy::default();
+            toy.write(3, 1);
+            toy.undo.synced(toy.undo.mark());
+            for value in 2..=4 {
+                toy.write(3, value);
+            }
+            seen[toy.crash(Survivors::Random(seed))[3] as usize] = true;
+        }
+        assert_eq!(seen, [false, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_written_before_it_began() {
+        let mut toy = Toy::default();
+        toy.write(0, 1);
+        let mark = toy.undo.mark();
+        toy.write(0, 2);
+        toy.write(1, 3);
+        toy.undo.synced(mark);
+        assert_eq!(toy.crash(Survivors::None)[..2], [1, 0]);
+    }
+
+    #[test]
+    fn what_a_failed_sync_dropped_is_visible_but_never_durable() {
+        let mut toy = Toy::default();
+        toy.write(0, 1);
+        toy.write(1, 1);
+        toy.undo.dropped(toy.undo.mark());
+        toy.write(1, 2);
+        assert_eq!(toy.visible[..2], [1, 2]);
+        toy.undo.synced(toy.undo.mark());
+        assert_eq!(toy.crash(Survivors::All)[..2], [0, 2]);
+    }
+
+    #[test]
+    fn a_dropped_version_under_a_live_one_cannot_survive() {
+        for seed in 0..50 {
+            let mut toy = Toy::default();
+            toy.write(0, 1);
+            toy.undo.dropped(toy.undo.mark());
+            toy.write(0, 2);
+            assert_ne!(toy.crash(Survivors::Random(seed))[0], 1);
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_half_way_keeps_a_part_for_good() {
+        let mut parts = [0; 2];
+        for seed in 0..50 {
+            let mut toy = Toy::default();
+            toy.write(0, 1);
+            toy.write(1, 1);
+            let mark = toy.undo.mark();
+            toy.undo.partly_synced(mark, &mut Fates::new(Survivors::Random(seed)));
+            toy.undo.synced(toy.undo.mark());
+            let left = toy.crash(Survivors::All);
+            parts[0] += left[0];
+            parts[1] += left[1];
+        }
+        assert!(parts.iter().all(|&part| part > 10 && part < 40), "{parts:?}");
+    }
+}

@@ -1,0 +1,221 @@
+//! The few positional calls a device makes on a file.
+//!
+//! [`BackingFile`] is the seam between a device and what lies beneath it. Production code stands on
+//! [`std::fs::File`]; a simulation puts [`SimFile`](crate::disk::SimFile) in its place and the device
+//! above cannot tell. Each call behaves as the kernel's: it may transfer fewer bytes than asked for,
+//! and it may fail.
+//!
+//! **Invariant:** this module knows nothing else of the crate.
+
+use std::fs::File;
+use std::future::{Future, ready};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::sync::Arc;
+
+/// A file as a block device uses one: by position, without a cursor.
+///
+/// Futures rather than plain calls, so that every raw call is a place where an executor may switch
+/// to another task: a write that resumes after a short count then really interleaves with its
+/// neighbours. The futures of [`std::fs::File`] are ready at once.
+///
+/// Offsets and lengths are in bytes. No method may be retried *inside* an implementation: `EINTR`
+/// and short counts are for the device to see.
+///
+/// # Example
+///
+/// ```
+/// use blocktwin::exec::block_on;
+/// use blocktwin::file::BackingFile;
+///
+/// let file = tempfile::tempfile()?;
+/// let written = block_on(BackingFile::write_at(&file, b"hello", 3))?;
+/// assert_eq!(written, 5);
+/// assert_eq!(block_on(BackingFile::len(&file))?, 8);
+/// # std::io::Result::Ok(())
+/// ```
+pub trait BackingFile: Send + Sync {
+    /// Reads up to `buffer.len()` bytes at `offset`; 0 means the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// As `pread(2)`, `EINTR` and `EIO` among them.
+    fn read_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Writes up to `buffer.len()` bytes at `offset`, which grows the file where they reach past its
+    /// end. The bytes counted by the result are visible to every later read, but not yet durable.
+    ///
+    /// # Errors
+    ///
+    /// As `pwrite(2)`, `EINTR`, `EIO`, `ENOSPC` and `EFBIG` among them. An error means that no byte
+    /// of *this call* counts.
+    fn write_at(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Makes all writes that returned before this call durable, with as much metadata as reading
+    /// them back needs: the length of the file, but not its times.
+    ///
+    /// # Errors
+    ///
+    /// As `fdatasync(2)`. After any error but `EINTR` the data may be lost although reads still show
+    /// it, and a second call may return `Ok` without writing anything.
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// As [`sync_data`](Self::sync_data), with all metadata.
+    ///
+    /// # Errors
+    ///
+    /// As `fsync(2)`; see [`sync_data`](Self::sync_data).
+    fn sync_all(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// The length of the file in bytes; the capacity where it is a block special file.
+    ///
+    /// # Errors
+    ///
+    /// As `fstat(2)`, or `lseek(2)` on a block special file.
+    fn len(&self) -> impl Future<Output = io::Result<u64>> + Send;
+
+    /// Cuts the file to `length` bytes, or extends it with zeros that take no space.
+    ///
+    /// # Errors
+    ///
+    /// As `ftruncate(2)`, `EFBIG` and `EINTR` among them.
+    fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Makes `length` bytes at `offset` read as zeros and gives their space back, without changing
+    /// the length of the file.
+    ///
+    /// # Errors
+    ///
+    /// As `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`, `EOPNOTSUPP` where the
+    /// file system cannot.
+    fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// The system calls themselves, one each.
+impl BackingFile for File {
+    fn read_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        ready(FileExt::read_at(self, buffer, offset))
+    }
+
+    fn write_at(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        ready(FileExt::write_at(self, buffer, offset))
+    }
+
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send {
+        ready(File::sync_data(self))
+    }
+
+    fn sync_all(&self) -> impl Future<Output = io::Result<()>> + Send {
+        ready(File::sync_all(self))
+    }
+
+    fn len(&self) -> impl Future<Output = io::Result<u64>> + Send {
+        ready(length(self))
+    }
+
+    fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        ready(File::set_len(self, length))
+    }
+
+    fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        ready(punch_hole(self, offset, length))
+    }
+}
+
+/// So that a file can be kept in hand while a device uses it.
+impl<F: BackingFile> BackingFile for Arc<F> {
+    fn read_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        F::read_at(self, buffer, offset)
+    }
+
+    fn write_at(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        F::write_at(self, buffer, offset)
+    }
+
+    fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send {
+        F::sync_data(self)
+    }
+
+    fn sync_all(&self) -> impl Future<Output = io::Result<()>> + Send {
+        F::sync_all(self)
+    }
+
+    fn len(&self) -> impl Future<Output = io::Result<u64>> + Send {
+        F::len(self)
+    }
+
+    fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        F::set_len(self, length)
+    }
+
+    fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        F::punch_hole(self, offset, length)
+    }
+}
+
+/// `stat(2)` gives 0 for a block special file, whose size only its end tells.
+pub(crate) fn length(file: &File) -> io::Result<u64> {
+    let metadata = file.metadata()?;
+    if metadata.file_type().is_block_device() {
+        // The cursor that this moves is nobody's: every transfer names its offset.
+        return Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::End(0))?);
+    }
+    Ok(metadata.len())
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, mode, offset, length)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::block_on;
+
+    #[test]
+    fn a_file_reads_writes_grows_and_punches() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        assert_eq!(block_on(BackingFile::write_at(&file, &[7; 8192], 4096)).unwrap(), 8192);
+        assert_eq!(block_on(BackingFile::len(&file)).unwrap(), 12288);
+        block_on(BackingFile::punch_hole(&file, 4096, 4096)).unwrap();
+        block_on(BackingFile::sync_data(&file)).unwrap();
+        block_on(BackingFile::sync_all(&file)).unwrap();
+        let mut buffer = [1; 8192];
+        assert_eq!(block_on(BackingFile::read_at(&file, &mut buffer, 4096)).unwrap(), 8192);
+        assert!(buffer[..4096].iter().all(|&b| b == 0) && buffer[4096..].iter().all(|&b| b == 7));
+        block_on(BackingFile::set_len(&file, 4096)).unwrap();
+        assert_eq!(block_on(BackingFile::read_at(&file, &mut buffer, 4096)).unwrap(), 0);
+    }
+}

@@ -1,0 +1,116 @@
+//! Which answers a device may give.
+
+use super::legal::Tick;
+use super::request::{Evidence, Request};
+use super::violation::{Kind, Violation};
+use crate::device::{DeviceError, Geometry};
+
+/// What decides about answers besides the request itself, since the device was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// Since when a close was under way: requests may be refused.
+    pub(super) closing: Option<Tick>,
+    /// Since when the device is closed: requests have to be refused.
+    pub(super) closed: Option<Tick>,
+    /// A sync has failed beneath the device: requests may be refused.
+    pub(super) sync_failing: bool,
+    /// Since when the device has told of a failed sync: requests have to be refused.
+    pub(super) sync_failed: Option<Tick>,
+}
+
+/// A request that is being judged.
+pub(super) struct Case<'a> {
+    pub(super) geometry: &'a Geometry,
+    pub(super) read_only: bool,
+    pub(super) standing: &'a Standing,
+    pub(super) request: Request,
+    pub(super) began: Tick,
+    pub(super) evidence: &'a Evidence<'a>,
+}
+
+impl Case<'_> {
+    /// Whether the contract allows the answer.
+    pub(super) fn judge(&self, result: Result<(), DeviceError>) -> Result<(), Violation> {
+        let duty = self.duty();
+        let name = self.request.name();
+        match (result, duty) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some((kind, why))) => {
+                Err(Violation::new(kind, format!("{name} returned Ok although {why}")))
+            }
+            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty.as_ref()) => {
+                Ok(())
+            }
+            (Err(error), None) => Err(Violation::new(
+                Kind::SpuriousError,
+                format!("{name} failed although nothing had gone wrong: {error}"),
+            )),
+            (Err(error), Some((_, why))) => Err(Violation::new(
+                Kind::WrongError,
+                format!("{name} failed with the wrong error although {why}: {error}"),
+            )),
+        }
+    }
+
+    /// Why the device must not say `Ok`, and what it is if it does.
+    pub(super) fn duty(&self) -> Option<(Kind, String)> {
+        let refused = Kind::RequestNotRejected;
+        if let Err(error) = self.geometry_error() {
+            return Some((refused, error.to_string()));
+        }
+        if self.read_only && self.request.is_change() {
+            return Some((refused, "the device is read-only".to_owned()));
+        }
+        if self.request != Request::Close && self.is_past(self.standing.closed) {
+            return Some((refused, "the device was closed before".to_owned()));
+        }
+        let reads = matches!(self.request, Request::Read { .. });
+        let closed_again = self.request == Request::Close && self.standing.closing.is_some();
+        if !reads && !closed_again && self.is_past(self.standing.sync_failed) {
+            return Some((Kind::PoisonIgnored, "an earlier sync had failed".to_owned()));
+        }
+        let error = self.evidence.errors.first()?;
+        Some((Kind::ErrorSwallowed, format!("the file had failed: {error}")))
+    }
+
+    /// Whether there is a reason for this very error.
+    fn excuses(&self, error: DeviceError) -> bool {
+        let standing = self.standing;
+        match error {
+            DeviceError::Misaligned { .. } => self.is_misaligned(),
+            DeviceError::OutOfRange { .. } => self.is_out_of_range(),
+            DeviceError::ReadOnly => self.read_only && self.request.is_change(),
+            DeviceError::Closed => self.request != Request::Close && standing.closing.is_some(),
+            DeviceError::SyncFailed => {
+                !matches!(self.request, Request::Read { .. }) && standing.sync_failing
+            }
+            _ => self.evidence.errors.contains(&error),
+        }
+    }
+
+    /// A failure of the file has to be told with its errno: that the sync failed *earlier* is no
+    /// answer to the request whose own sync failed.
+    fn evades(&self, error: DeviceError, duty: Option<&(Kind, String)>) -> bool {
+        let own_failure = matches!(duty, Some((Kind::ErrorSwallowed, _)));
+        own_failure && !self.evidence.errors.contains(&error)
+    }
+
+    fn is_past(&self, moment: Option<Tick>) -> bool {
+        moment.is_some_and(|moment| moment < self.began)
+    }
+
+    fn geometry_error(&self) -> Result<(), DeviceError> {
+        let (offset, length) = self.request.span().unwrap_or((0, 0));
+        self.geometry.check(offset, length).map(drop)
+    }
+
+    fn is_misaligned(&self) -> bool {
+        matches!(self.geometry_error(), Err(DeviceError::Misaligned { .. }))
+    }
+
+    /// Also of a request that is misaligned besides.
+    fn is_out_of_range(&self) -> bool {
+        let (offset, length) = self.request.span().unwrap_or((0, 0));
+        offset.checked_add(length).is_none_or(|end| end > self.geometry.size())
+    }
+}

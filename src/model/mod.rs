@@ -1,0 +1,35 @@
+//! The twin: an oracle of what a device may do.
+//!
+//! [`Twin`] holds, for every sector, the contents that a read may return now and those that a crash
+//! may leave. Reads narrow the first; a crash and the reads after it narrow both. Concurrent
+//! requests widen them for as long as they overlap. Barriers order: what a crash leaves is legal
+//! only if some cut of the barriers explains all of it. Memory is proportional to what was touched.
+//!
+//! It is told, besides requests and answers, only *facts* about the file beneath the device: which
+//! failures the file returned, and which sectors the kernel tore ([`Evidence`]).
+//!
+//! [`ModelDevice`] is a [`Device`](crate::device::Device) in memory with the same contract, for
+//! tests of the code *above* a device.
+//!
+//! **Invariant:** nothing here knows of [`file`](crate::file) or of
+//! [`FileBackedDevice`](crate::device::FileBackedDevice); an oracle that shared their code would
+//! share their mistakes.
+
+mod answer;
+mod clause;
+mod device;
+mod legal;
+mod payload;
+mod request;
+mod twin;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+pub use clause::{Checks, Clause};
+pub use device::ModelDevice;
+pub use payload::{Content, OpId};
+pub use request::{Evidence, Outcome, Request};
+pub use twin::{Twin, UNSPECIFIED};
+pub use violation::{Expected, Finding, Kind, Violation};

@@ -1,0 +1,109 @@
+//! What is asked of a device, what it answers, and what is known of the file beneath it.
+
+use crate::device::{DeviceError, Geometry};
+use std::ops::Range;
+
+/// One request to a device, as the model sees it. Offsets and lengths are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Read `length` bytes at `offset`.
+    Read {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+    /// Write `length` bytes at `offset`.
+    Write {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// Whether they are to be durable when the write returns.
+        fua: bool,
+    },
+    /// Trim `length` bytes at `offset`.
+    Trim {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+    /// Make what has completed durable.
+    Flush,
+    /// Keep later writes behind what has completed.
+    Barrier,
+    /// Flush, and refuse what comes later.
+    Close,
+}
+
+impl Request {
+    /// Offset and length in bytes, of the requests that have them.
+    pub fn span(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Read { offset, length }
+            | Self::Write { offset, length, .. }
+            | Self::Trim { offset, length } => Some((offset, length)),
+            Self::Flush | Self::Barrier | Self::Close => None,
+        }
+    }
+
+    /// Whether it is to change contents.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Trim { .. })
+    }
+
+    /// Whether it promises durability or order when it returns `Ok`.
+    pub fn is_sync(self) -> bool {
+        matches!(self, Self::Flush | Self::Barrier | Self::Close)
+    }
+
+    /// The sectors it covers, empty where the device has to refuse it or it has none.
+    pub(super) fn sectors(self, geometry: &Geometry) -> Range<u64> {
+        let range = self.span().map(|(offset, length)| geometry.check(offset, length));
+        match range {
+            Some(Ok(range)) if !range.is_empty() => geometry.sectors(&range),
+            _ => 0..0,
+        }
+    }
+
+    /// What the request is called in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::Write { fua: false, .. } => "write",
+            Self::Write { fua: true, .. } => "fua write",
+            Self::Trim { .. } => "trim",
+            Self::Flush => "flush",
+            Self::Barrier => "barrier",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// The device answered. `data` is what a read that is `Ok` has read.
+    Answered {
+        /// The answer.
+        result: Result<(), DeviceError>,
+        /// The bytes of a read, empty otherwise.
+        data: &'a [u8],
+    },
+    /// The future was dropped before the device answered.
+    Cancelled,
+}
+
+/// What is known of the file while a request was under way: facts, not guesses from its answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evidence<'a> {
+    /// The failures that the file returned to this request, as the device has to surface them.
+    pub errors: &'a [DeviceError],
+    /// One of them was a failed sync.
+    pub sync_failed: bool,
+    /// Sectors that the kernel left torn under this write, or showed torn to this read.
+    pub torn: &'a [u64],
+    /// Where the request touched the file outside the range of the device, in bytes.
+    pub escaped: Option<u64>,
+}

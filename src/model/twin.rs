@@ -1,0 +1,499 @@
+//! The twin: what the device is held to, request by request and crash by crash.
+
+use super::answer::{Case, Standing};
+use super::clause::{Checks, Clause};
+use super::legal::{LegalSets, Tick, Version};
+use super::payload::{self, Content, OpId};
+use super::request::{Evidence, Outcome, Request};
+use super::violation::{Expected, Finding, Kind, Violation};
+use crate::device::{DeviceError, Geometry};
+use std::ops::Range;
+
+/// At most this many sectors are named in a violation.
+const FINDINGS: usize = 8;
+
+/// The in-memory twin of one device: an oracle of what is legal.
+///
+/// It is told of every request when it is made ([`begin`](Self::begin)) and when it ends
+/// ([`end`](Self::end)), of every crash ([`crash`](Self::crash)) and of what the device holds when
+/// it is open again ([`recover`](Self::recover)). It never sees the device or its file. It says
+/// what is wrong as soon as something is; what it accepts becomes part of what it knows.
+#[derive(Debug)]
+pub struct Twin {
+    geometry: Geometry,
+    read_only: bool,
+    salt: u64,
+    now: Tick,
+    legal: LegalSets,
+    /// Every request so far, by number; the sectors are those it may change.
+    log: Vec<Entry>,
+    under_way: Vec<OpId>,
+    standing: Standing,
+    /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
+    barriers: Vec<(Tick, Tick, OpId)>,
+    /// What recovery has found so far.
+    recovered: Vec<(u64, Version)>,
+    /// What the last read or recovery saw, sector by sector.
+    seen: Vec<OpId>,
+    checks: Checks,
+}
+
+/// A request in the log.
+#[derive(Clone, Debug)]
+struct Entry {
+    request: Request,
+    changes: Range<u64>,
+    /// It has returned `Ok`.
+    succeeded: bool,
+}
+
+/// In [`Twin::seen`], a sector whose content is unspecified.
+pub const UNSPECIFIED: OpId = OpId::MAX;
+
+impl Twin {
+    /// The twin of a device of zeros.
+    ///
+    /// `salt` tells this run's contents from any other's.
+    pub fn new(geometry: Geometry, read_only: bool, salt: u64) -> Self {
+        let nothing = Entry { request: Request::Flush, changes: 0..0, succeeded: true };
+        let mut legal = LegalSets::new();
+        legal.reset(salt);
+        Self {
+            geometry,
+            read_only,
+            salt,
+            now: 0,
+            legal,
+            log: vec![nothing],
+            under_way: Vec::new(),
+            standing: Standing::default(),
+            barriers: Vec::new(),
+            recovered: Vec::new(),
+            seen: Vec::new(),
+            checks: Checks::default(),
+        }
+    }
+
+    /// As [`new`](Self::new), in the memory of this one.
+    pub fn reset(&mut self, geometry: Geometry, read_only: bool, salt: u64) {
+        (self.geometry, self.read_only, self.salt, self.now) = (geometry, read_only, salt, 0);
+        self.legal.reset(salt);
+        self.log.truncate(1);
+        self.under_way.clear();
+        self.standing = Standing::default();
+        self.barriers.clear();
+        self.recovered.clear();
+        self.checks = Checks::default();
+    }
+
+    /// How often each clause was checked since the twin was made or reset.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// Which operation's data the last read or recovery saw in each sector: 0 for zeros,
+    /// [`UNSPECIFIED`] where anything is legal.
+    pub fn seen(&self) -> &[OpId] {
+        &self.seen
+    }
+
+    /// Fills `buffer` with what the write `op` at `offset` (bytes) is to write.
+    ///
+    /// Bytes past the last whole sector, of which only a refused request can have any, stay.
+    pub fn fill(&self, op: OpId, offset: u64, buffer: &mut [u8]) {
+        let sector_size = self.geometry.sector_size();
+        let first = offset / u64::from(sector_size);
+        let sectors = buffer.chunks_exact_mut(sector_size as usize);
+        for (sector, bytes) in (first..).zip(sectors) {
+            payload::fill(bytes, self.salt, op, sector);
+        }
+    }
+
+    /// What the bytes of a sector are, in this run.
+    pub fn identify(&self, sector_bytes: &[u8]) -> Content {
+        payload::identify(sector_bytes, self.salt)
+    }
+
+    fn tick(&mut self) -> Tick {
+        self.now += 1;
+        self.now
+    }
+
+    /// `op` is being made. Numbers begin at 1 and are not used twice.
+    pub fn begin(&mut self, op: OpId, request: Request) {
+        let now = self.tick();
+        self.legal.begin(op, now);
+        let mut changes = 0..0;
+        let refused = self.read_only || self.standing.closed.is_some();
+        if request.is_change() && !refused {
+            changes = request.sectors(&self.geometry);
+            let anything = matches!(request, Request::Trim { .. });
+            self.legal.may_hold(op, changes.clone(), anything);
+        }
+        if self.log.len() <= op as usize {
+            let nothing = self.log[0].clone();
+            self.log.resize(op as usize + 1, nothing);
+        }
+        self.log[op as usize] = Entry { request, changes, succeeded: false };
+        self.under_way.push(op);
+    }
+
+    /// `op` has ended.
+    ///
+    /// # Errors
+    ///
+    /// The clause that its answer, or what it read, breaks.
+    pub fn end(
+        &mut self,
+        op: OpId,
+        outcome: Outcome<'_>,
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
+        let began = self.legal.times(op).began;
+        let now = self.tick();
+        self.legal.end(op, now);
+        self.under_way.retain(|&other| other != op);
+        let request = self.log[op as usize].request;
+        self.standing.sync_failing |= evidence.sync_failed;
+        if let Some(at) = evidence.escaped {
+            let size = self.geometry.size();
+            let sentence =
+                format!("{} touched byte {at} of the file, past its {size}", request.name());
+            return Err(Violation::new(Kind::RangeEscaped, sentence));
+        }
+        let (result, data) = match outcome {
+            Outcome::Answered { result, data } => (result, data),
+            Outcome::Cancelled => {
+                if request == Request::Close {
+                    self.standing.closing.get_or_insert(began);
+                }
+                self.torn(op, evidence);
+                return Ok(());
+            }
+        };
+        self.judge(request, began, result, evidence)?;
+        if evidence.sync_failed && result.is_err() {
+            self.standing.sync_failed.get_or_insert(now);
+        }
+        if evidence.sync_failed {
+            self.legal.sync_failed(now);
+        }
+        match request {
+            Request::Read { offset, .. } if result.is_ok() => {
+                self.check_read(op, offset, data, evidence.torn)
+            }
+            Request::Read { .. } => Ok(()),
+            Request::Write { .. } | Request::Trim { .. } => {
+                self.changed(op, result, evidence);
+                Ok(())
+            }
+            Request::Flush | Request::Barrier | Request::Close => {
+                self.synced(op, began, result);
+                Ok(())
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        request: Request,
+        began: Tick,
+        result: Result<(), DeviceError>,
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
+        let (geometry, standing) = (&self.geometry, &self.standing);
+        let case = Case { geometry, read_only: self.read_only, standing, request, began, evidence };
+        let clause = match case.duty() {
+            Some((Kind::RequestNotRejected, _)) => Clause::BadRequests,
+            Some((Kind::PoisonIgnored, _)) => Clause::SyncFailure,
+            Some(_) => Clause::Errors,
+            None => Clause::NoInventedErrors,
+        };
+        self.checks.count(clause, 1);
+        case.judge(result)
+    }
+
+    /// A write or trim has ended.
+    fn changed(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
+        let Entry { request, changes, .. } = self.log[op as usize].clone();
+        match result {
+            Ok(()) => {
+                self.log[op as usize].succeeded = true;
+                let durable = matches!(request, Request::Write { fua: true, .. });
+                let horizon = self.horizon();
+                self.legal.completed(op, changes, self.now, durable, horizon);
+            }
+            Err(DeviceError::Closed | DeviceError::ReadOnly) => {
+                self.legal.withdraw(op, changes);
+                self.log[op as usize].changes = 0..0;
+            }
+            Err(_) => self.torn(op, evidence),
+        }
+    }
+
+    /// What the kernel left torn under a write that did not succeed is unspecified.
+    fn torn(&mut self, op: OpId, evidence: &Evidence<'_>) {
+        let changes = self.log[op as usize].changes.clone();
+        for &sector in evidence.torn.iter().filter(|sector| changes.contains(sector)) {
+            self.legal.may_hold(op, sector..sector + 1, true);
+        }
+    }
+
+    /// A flush, barrier or close has ended.
+    fn synced(&mut self, op: OpId, called: Tick, result: Result<(), DeviceError>) {
+        let request = self.log[op as usize].request;
+        // Closing a second time promises nothing.
+        let first = request != Request::Close || self.standing.closing.is_none();
+        if request == Request::Close {
+            self.standing.closing.get_or_insert(called);
+            self.standing.closed.get_or_insert(self.now);
+        }
+        match request {
+            _ if result.is_err() => {}
+            Request::Barrier => self.barriers.push((called, self.now, op)),
+            _ if first => {
+                let horizon = self.horizon();
+                self.legal.synced(called, horizon);
+                self.barriers.retain(|&(barrier, ..)| barrier > called);
+            }
+            _ => {}
+        }
+    }
+
+    /// When the oldest request under way began.
+    fn horizon(&self) -> Tick {
+        let began = self.under_way.iter().map(|&op| self.legal.times(op).began);
+        began.min().unwrap_or(self.now)
+    }
+
+    fn check_read(
+        &mut self,
+        op: OpId,
+        offset: u64,
+        data: &[u8],
+        torn: &[u64],
+    ) -> Result<(), Violation> {
+        let began = self.legal.times(op).began;
+        let first = offset / u64::from(self.geometry.sector_size());
+        let findings = self.compare(first, data, began, torn);
+        self.wrong_data(&format!("read #{op} returned"), findings)
+    }
+
+    /// Compares what a read that began at `began` gave. Notes what it saw, and gives what is wrong.
+    fn compare(&mut self, first: u64, data: &[u8], began: Tick, torn: &[u64]) -> Vec<Finding> {
+        let sector_size = self.geometry.sector_size() as usize;
+        self.seen.clear();
+        let mut findings = Vec::new();
+        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
+            if torn.contains(&sector) {
+                self.seen.push(UNSPECIFIED);
+                continue;
+            }
+            match self.legal.read(sector, bytes, began, self.now) {
+                Some(version) => self.note(version),
+                None if findings.len() < FINDINGS => {
+                    findings.push(self.finding(sector, bytes, Some(began)));
+                }
+                None => {}
+            }
+        }
+        findings
+    }
+
+    fn wrong_data(&self, what: &str, findings: Vec<Finding>) -> Result<(), Violation> {
+        let Some(first) = findings.first() else { return Ok(()) };
+        let kind = self.name(first, false);
+        Err(Violation { kind, sentence: format!("{what} {kind}: {first}"), findings })
+    }
+
+    /// With nothing under way the device reads `data` from sector `first` on.
+    ///
+    /// # Errors
+    ///
+    /// Where it must not.
+    pub fn verify(&mut self, first: u64, data: &[u8]) -> Result<(), Violation> {
+        let now = self.tick();
+        let findings = self.compare(first, data, now, &[]);
+        self.wrong_data("reading back what was written gave", findings)
+    }
+
+    /// Whether the device was closed and not opened again.
+    pub fn is_closed(&self) -> bool {
+        self.standing.closing.is_some()
+    }
+
+    /// A legal version was seen.
+    fn note(&mut self, version: Version) {
+        self.seen.push(if version.anything { UNSPECIFIED } else { version.op });
+        let clause = match version {
+            Version { anything: true, .. } => Clause::Trim,
+            Version { op, .. } if !self.log[op as usize].succeeded => Clause::OldOrNew,
+            _ => Clause::ReadYourWrites,
+        };
+        self.checks.count(clause, 1);
+    }
+
+    fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
+        let expected =
+            self.legal.expected(sector, began).into_iter().map(|version| match version {
+                Version { anything: true, op, .. } => Expected::Anything(op),
+                Version { op: 0, .. } => Expected::Zeros,
+                Version { op, .. } => Expected::Written(op),
+            });
+        Finding { sector, expected: expected.collect(), found: self.identify(bytes) }
+    }
+
+    /// What to call a sector that holds what it must not.
+    fn name(&self, finding: &Finding, after_crash: bool) -> Kind {
+        let sector = finding.sector;
+        let trimmed = || {
+            let trims = self.log.iter().filter(|it| matches!(it.request, Request::Trim { .. }));
+            trims.into_iter().any(|trim| trim.changes.contains(&sector))
+        };
+        match finding.found {
+            Content::Torn { .. } => Kind::Torn,
+            Content::Unknown => Kind::Corrupt,
+            Content::Written { sector: meant, .. } if meant != sector => Kind::Misdirected,
+            Content::Written { op, .. } => match self.log.get(op as usize) {
+                None => Kind::Corrupt,
+                Some(entry) if !entry.changes.contains(&sector) => Kind::NeverWritten,
+                Some(_) if after_crash => Kind::DurabilityLost,
+                Some(_) => Kind::Stale,
+            },
+            Content::Scribble if !trimmed() => Kind::RangeEscaped,
+            Content::Zeros | Content::Scribble if after_crash => Kind::DurabilityLost,
+            Content::Scribble => Kind::Stale,
+            Content::Zeros => Kind::Lost,
+        }
+    }
+
+    /// A buffer of `size` bytes was asked for, of a heap that can give `largest` bytes at once.
+    ///
+    /// # Errors
+    ///
+    /// Where the answer is not what clause 10 asks for.
+    pub fn allocated(
+        &mut self,
+        size: usize,
+        largest: usize,
+        refused: Option<DeviceError>,
+    ) -> Result<(), Violation> {
+        self.checks.count(Clause::Buffers, 1);
+        match refused {
+            None if size <= largest => Ok(()),
+            Some(DeviceError::BufferTooLarge { .. }) if size > largest => Ok(()),
+            None => Err(Violation::new(
+                Kind::RequestNotRejected,
+                format!("a buffer of {size} bytes came from a heap that can give {largest}"),
+            )),
+            Some(error) if size > largest => Err(Violation::new(
+                Kind::WrongError,
+                format!("a buffer too large for the heap was refused with: {error}"),
+            )),
+            Some(error) => Err(Violation::new(
+                Kind::SpuriousError,
+                format!("a buffer of {size} bytes was refused: {error}"),
+            )),
+        }
+    }
+
+    /// The device is open again after a clean close, or opened for the first time.
+    pub fn reopened(&mut self) {
+        self.under_way.clear();
+        self.standing = Standing::default();
+    }
+
+    /// The power failed. Until [`recovered`](Self::recovered), only [`recover`](Self::recover) may
+    /// be called, or this again.
+    pub fn crash(&mut self) {
+        let now = self.tick();
+        self.legal.crash(now);
+        self.recovered.clear();
+        self.reopened();
+    }
+
+    /// The sectors of which the crash may have left more than one content, in order. All of them
+    /// have to be recovered; any others may be.
+    pub fn unsettled(&mut self) -> &[u64] {
+        self.legal.unsettled()
+    }
+
+    /// Runs of sectors that were ever to be changed, in order.
+    pub fn touched(&self) -> Vec<Range<u64>> {
+        self.legal.touched_runs()
+    }
+
+    /// The device is open again and reads `data` from sector `first` on.
+    ///
+    /// # Errors
+    ///
+    /// Where a crash could not have left this.
+    pub fn recover(&mut self, first: u64, data: &[u8]) -> Result<(), Violation> {
+        let sector_size = self.geometry.sector_size() as usize;
+        self.seen.clear();
+        let mut findings = Vec::new();
+        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
+            match self.legal.recover(sector, bytes) {
+                Some(version) => {
+                    self.recovered.push((sector, version));
+                    self.seen.push(if version.anything { UNSPECIFIED } else { version.op });
+                    self.checks.count(Clause::Durability, 1);
+                }
+                None if findings.len() < FINDINGS => {
+                    findings.push(self.finding(sector, bytes, None));
+                }
+                None => {}
+            }
+        }
+        let Some(first) = findings.first() else { return Ok(()) };
+        let kind = self.name(first, true);
+        Err(Violation { kind, sentence: format!("after the crash, {kind}: {first}"), findings })
+    }
+
+    /// All unsettled sectors have been recovered: checks that a cut of the barriers explains them
+    /// together. A write that survived proves every barrier that had returned before it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::OrderingViolated`].
+    pub fn recovered(&mut self) -> Result<(), Violation> {
+        let barriers = std::mem::take(&mut self.barriers);
+        let recovered = std::mem::take(&mut self.recovered);
+        let order = self.check_order(&barriers, &recovered);
+        self.legal.recovered();
+        order
+    }
+
+    fn check_order(
+        &mut self,
+        barriers: &[(Tick, Tick, OpId)],
+        recovered: &[(u64, Version)],
+    ) -> Result<(), Violation> {
+        let named = || recovered.iter().filter(|(_, version)| !version.anything);
+        let began = |version: &Version| self.legal.times(version.op).began;
+        let newest = named().max_by_key(|(_, version)| began(version));
+        let Some((late, survivor)) = newest.filter(|_| !barriers.is_empty()) else {
+            return Ok(());
+        };
+        let (late, survivor) = (*late, *survivor);
+        let proven = barriers.iter().filter(|(_, returned, _)| *returned < began(&survivor));
+        let Some(&(called, _, barrier)) = proven.max() else { return Ok(()) };
+        self.checks.count(Clause::Ordering, 1);
+        let lost: Vec<_> = named().filter(|(_, it)| self.legal.is_covered(it, called)).collect();
+        let Some((sector, version)) = lost.first() else { return Ok(()) };
+        let held = if version.op == 0 { Expected::Zeros } else { Expected::Written(version.op) };
+        let sentence = format!(
+            "after the crash sector {late} holds write #{}, issued after barrier #{barrier}, \
+             but sector {sector} holds {held}, older than a write that completed before it",
+            survivor.op,
+        );
+        let findings = lost.iter().take(FINDINGS).map(|(sector, version)| {
+            let found = match version.op {
+                0 => Content::Zeros,
+                op => Content::Written { op, sector: *sector },
+            };
+            Finding { sector: *sector, expected: Vec::new(), found }
+        });
+        Err(Violation { kind: Kind::OrderingViolated, sentence, findings: findings.collect() })
+    }
+}

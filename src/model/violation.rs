@@ -1,0 +1,197 @@
+//! What a device can do wrong, by name.
+
+use super::payload::{Content, OpId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How a device broke the contract. A scenario has one: the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A read showed an older write's data (clause 2).
+    Stale,
+    /// A read showed zeros where data had been written (clause 2).
+    Lost,
+    /// A sector held data that was meant for another sector, or what a trim left elsewhere.
+    Misdirected,
+    /// A sector held a mixture of two contents (clause 3).
+    Torn,
+    /// A sector held what a refused request was to write (clause 1).
+    NeverWritten,
+    /// A sector held nothing that was ever written.
+    Corrupt,
+    /// After a crash a sector held less than was promised to be durable (clause 4).
+    DurabilityLost,
+    /// A write survived a crash, and one from before a barrier in between did not (clause 5).
+    OrderingViolated,
+    /// The file failed, and the device said `Ok` (clause 7).
+    ErrorSwallowed,
+    /// The device failed, and nothing had gone wrong (clause 7).
+    SpuriousError,
+    /// The device failed with an error other than the one that had occurred (clause 7).
+    WrongError,
+    /// After a failed sync the device said `Ok` (clause 6).
+    PoisonIgnored,
+    /// A bad request was said to be `Ok` (clause 1).
+    RequestNotRejected,
+    /// The device changed the file where it must not (clauses 1 and 8).
+    RangeEscaped,
+    /// Nothing could go on, or it went on for ever.
+    Hang,
+    /// The device panicked (clause 1).
+    Panic,
+    /// A transfer buffer never came back (clause 10).
+    LeakedBuffer,
+}
+
+impl Kind {
+    /// Every kind, in the order of their definition.
+    pub const ALL: [Self; 17] = [
+        Self::Stale,
+        Self::Lost,
+        Self::Misdirected,
+        Self::Torn,
+        Self::NeverWritten,
+        Self::Corrupt,
+        Self::DurabilityLost,
+        Self::OrderingViolated,
+        Self::ErrorSwallowed,
+        Self::SpuriousError,
+        Self::WrongError,
+        Self::PoisonIgnored,
+        Self::RequestNotRejected,
+        Self::RangeEscaped,
+        Self::Hang,
+        Self::Panic,
+        Self::LeakedBuffer,
+    ];
+
+    /// The kind in words, as it stands in a table: `durability lost`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stale => "stale data",
+            Self::Lost => "lost data",
+            Self::Misdirected => "misdirected data",
+            Self::Torn => "torn sector",
+            Self::NeverWritten => "data never written",
+            Self::Corrupt => "corrupt data",
+            Self::DurabilityLost => "durability lost",
+            Self::OrderingViolated => "ordering violated",
+            Self::ErrorSwallowed => "error swallowed",
+            Self::SpuriousError => "spurious error",
+            Self::WrongError => "wrong error",
+            Self::PoisonIgnored => "failed sync ignored",
+            Self::RequestNotRejected => "request not rejected",
+            Self::RangeEscaped => "range escaped",
+            Self::Hang => "hang",
+            Self::Panic => "panic",
+            Self::LeakedBuffer => "leaked buffer",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A content that a sector may legally have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Zeros, as before any write.
+    Zeros,
+    /// What this operation wrote.
+    Written(OpId),
+    /// Anything: trimmed by this operation, or torn by the kernel under it.
+    Anything(OpId),
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zeros => write!(f, "zeros"),
+            Self::Written(op) => write!(f, "write #{op}"),
+            Self::Anything(op) => write!(f, "anything since #{op}"),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = |op: OpId| if op == 0 { "zeros".to_owned() } else { format!("write #{op}") };
+        match *self {
+            Self::Zeros => write!(f, "zeros"),
+            Self::Scribble => write!(f, "0xab, what a trim leaves"),
+            Self::Written { op, .. } => write!(f, "write #{op}"),
+            Self::Torn { head, tail, at } => {
+                write!(f, "the first {at} bytes of {}, then {}", by(head), by(tail))
+            }
+            Self::Unknown => write!(f, "bytes that nobody wrote"),
+        }
+    }
+}
+
+/// A sector that is not as it may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The sector, by number.
+    pub sector: u64,
+    /// What it may legally hold.
+    pub expected: Vec<Expected>,
+    /// What it holds.
+    pub found: Content,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sector {} holds {}", self.sector, self.found)?;
+        if let Content::Written { sector, .. } = self.found
+            && sector != self.sector
+        {
+            write!(f, " meant for sector {sector}")?;
+        }
+        let legal: Vec<String> = self.expected.iter().map(ToString::to_string).collect();
+        write!(f, "; legal: {}", legal.join(" or "))
+    }
+}
+
+/// A broken promise: which, where, and in one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise.
+    pub kind: Kind,
+    /// In one sentence, in the user's terms.
+    pub sentence: String,
+    /// The sectors that show it, where it is about contents.
+    pub findings: Vec<Finding>,
+}
+
+impl Violation {
+    /// A violation that no sector shows.
+    pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
+        Self { kind, sentence: sentence.into(), findings: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_and_has_its_own_name() {
+        assert!(Kind::ALL.is_sorted() && Kind::ALL[16] == Kind::LeakedBuffer);
+        let mut names = Kind::ALL.map(Kind::name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn a_finding_reads_as_a_sentence() {
+        let found = Content::Written { op: 12, sector: 9 };
+        let expected = vec![Expected::Zeros, Expected::Written(15)];
+        let finding = Finding { sector: 7, expected, found };
+        let says = "sector 7 holds write #12 meant for sector 9; legal: zeros or write #15";
+        assert_eq!(finding.to_string(), says);
+    }
+}

@@ -1,0 +1,381 @@
+//! Scenarios from seeds.
+//!
+//! *Swarm* testing: every scenario draws first which operations and faults it has at all and how
+//! often, and where on the device it works, and only then the operations. So some scenarios are all
+//! flushes, some never crash, some have every client on the same block.
+
+use super::{DeviceSpec, Op, Scenario, Step, Trim, VERSION};
+use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::rng::{Purpose, Rng};
+
+/// What kind of scenarios a seed gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Profile {
+    /// A bit of everything.
+    #[default]
+    Default,
+    /// Few blocks, one to four clients, and mostly syncs and crashes.
+    Durability,
+    /// Always four clients on the same few blocks, with everything else as often as can be.
+    Heavy,
+}
+
+impl Profile {
+    /// Every profile.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Durability, Self::Heavy];
+
+    /// What it is called on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Durability => "durability",
+            Self::Heavy => "heavy",
+        }
+    }
+}
+
+/// The operations to choose from, by what they are drawn as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Draw {
+    Read,
+    Write,
+    FuaWrite,
+    Trim,
+    Flush,
+    Barrier,
+    Close,
+    Reopen,
+    Crash,
+    Bad,
+}
+
+const DRAWS: [Draw; 10] = [
+    Draw::Read,
+    Draw::Write,
+    Draw::FuaWrite,
+    Draw::Trim,
+    Draw::Flush,
+    Draw::Barrier,
+    Draw::Close,
+    Draw::Reopen,
+    Draw::Crash,
+    Draw::Bad,
+];
+
+/// What one scenario does, and how often.
+struct Swarm {
+    /// How often each of [`DRAWS`] is drawn, relative to the others.
+    weights: [u32; DRAWS.len()],
+    /// Of 1024 operations, so many meet faults, are dropped, or lose power in their midst.
+    faults: u64,
+    drops: u64,
+    crashes: u64,
+    /// The kinds of faults that occur.
+    kinds: Vec<Draft>,
+    clients: u8,
+    /// Places, in blocks, near which most operations are.
+    spots: Vec<u64>,
+    /// Most blocks of an operation.
+    longest: u64,
+}
+
+/// A kind of fault whose parameters are still to be drawn.
+#[derive(Clone, Copy)]
+enum Draft {
+    Interrupted,
+    ShortRead,
+    ShortWrite,
+    Eio,
+    Enospc,
+    SyncFailed,
+}
+
+const DRAFTS: [Draft; 6] = [
+    Draft::Interrupted,
+    Draft::ShortRead,
+    Draft::ShortWrite,
+    Draft::Eio,
+    Draft::Enospc,
+    Draft::SyncFailed,
+];
+
+/// The scenario of a seed: the same for the same seed, profile and version of this crate.
+///
+/// ```
+/// use blocktwin::scenario::{generate, Profile};
+///
+/// assert_eq!(generate(7, Profile::Default), generate(7, Profile::Default));
+/// assert_ne!(generate(7, Profile::Default), generate(8, Profile::Default));
+/// ```
+pub fn generate(seed: u64, profile: Profile) -> Scenario {
+    let mut generator = Generator {
+        rng: Rng::new(seed, Purpose::Operations),
+        faults: Rng::new(seed, Purpose::Faults),
+        crash: Rng::new(seed, Purpose::Crash),
+    };
+    let device = generator.device(profile);
+    let swarm = generator.swarm(profile, &device);
+    Scenario {
+        version: VERSION,
+        note: String::new(),
+        seed: Some(seed),
+        device,
+        schedule: Rng::new(seed, Purpose::Schedule).next_u64(),
+        salt: Rng::new(seed, Purpose::Payload).next_u64(),
+        steps: generator.steps(&swarm, &device),
+        expect: None,
+    }
+}
+
+struct Generator {
+    rng: Rng,
+    faults: Rng,
+    crash: Rng,
+}
+
+/// Sizes of devices near which arithmetic goes wrong, in bytes.
+const LANDMARKS: [u64; 4] = [1 << 31, 1 << 32, 1 << 40, 1 << 44];
+
+impl Generator {
+    fn device(&mut self, profile: Profile) -> DeviceSpec {
+        let rng = &mut self.rng;
+        let sector_size = if rng.chance(1, 8) { 4096 } else { 512 };
+        let block_size = sector_size << rng.weighted(&[4, 1, 1, 3]);
+        let small = match profile {
+            Profile::Default => rng.chance(7, 8),
+            Profile::Durability | Profile::Heavy => true,
+        };
+        let block_count = if small {
+            let most = *rng.pick(&[4, 8, 16, 64]);
+            rng.between(1, most)
+        } else {
+            rng.pick(&LANDMARKS) / u64::from(block_size) + rng.below(64)
+        };
+        let size = block_count * u64::from(block_size);
+        let file_length = match rng.weighted(&[5, 1, 1, 1]) {
+            0 => size,
+            1 => 0,
+            2 => rng.below(block_count) * u64::from(block_size),
+            _ => rng.below(size.min(1 << 20)),
+        };
+        let heap_blocks = if rng.chance(1, 2) { rng.between(1, 8) } else { 256 };
+        // At most 256 blocks of 32 KiB.
+        let heap = u32::try_from(heap_blocks * u64::from(block_size)).unwrap_or(block_size);
+        let trim = *rng.pick(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore]);
+        let read_only = profile == Profile::Default && rng.chance(1, 64);
+        DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
+    }
+
+    fn swarm(&mut self, profile: Profile, device: &DeviceSpec) -> Swarm {
+        let rng = &mut self.rng;
+        let usual: [u32; DRAWS.len()] = match profile {
+            Profile::Default => [30, 30, 4, 6, 8, 4, 1, 2, 4, 3],
+            Profile::Durability => [10, 30, 6, 3, 12, 8, 1, 4, 10, 1],
+            Profile::Heavy => [24, 30, 6, 8, 10, 6, 1, 2, 4, 3],
+        };
+        // Each operation is usual, rare, frequent or left out.
+        let weights = usual.map(|weight| match rng.weighted(&[3, 1, 2, 1]) {
+            0 => weight * 8,
+            1 => weight * 2,
+            2 => weight * 24,
+            _ => 0,
+        });
+        let often = *rng.pick(&[0, 16, 64, 256]);
+        let kinds: Vec<Draft> = DRAFTS.into_iter().filter(|_| rng.chance(2, 3)).collect();
+        let clients = match profile {
+            Profile::Heavy => 4,
+            _ if rng.chance(1, 2) => 1,
+            _ => *rng.pick(&[2, 2, 3, 4]),
+        };
+        let last = device.block_count - 1;
+        let end_of_file = device.file_length / u64::from(device.block_size);
+        let places = [0, last, end_of_file.min(last), last / 2, (1 << 32) / 512, 0];
+        let spots = (0..rng.between(1, 3)).map(|_| (*rng.pick(&places)).min(last)).collect();
+        let heavy = profile == Profile::Heavy;
+        Swarm {
+            weights,
+            faults: if kinds.is_empty() {
+                0
+            } else if heavy {
+                256
+            } else {
+                often
+            },
+            drops: if heavy || rng.chance(1, 4) { 48 } else { 0 },
+            crashes: if heavy || rng.chance(1, 3) { 40 } else { 0 },
+            kinds,
+            clients,
+            spots,
+            longest: *rng.pick(&[1, 2, 4, 8, 32]),
+        }
+    }
+
+    fn steps(&mut self, swarm: &Swarm, device: &DeviceSpec) -> Vec<Step> {
+        let count = self.rng.between(8, 96);
+        let mut steps = Vec::new();
+        // Once the device refuses everything, it is soon opened again.
+        let mut reopen_in = None;
+        for _ in 0..count {
+            let due = reopen_in == Some(0);
+            reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
+            let step = if due { self.revival(swarm) } else { self.step(swarm, device) };
+            let failed = step.faults.iter().any(|it| matches!(it.kind, FaultKind::SyncFailed(_)));
+            if (failed || step.op == Op::Close) && reopen_in.is_none() {
+                reopen_in = Some(self.rng.below(6));
+            }
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// Opens the device again.
+    fn revival(&mut self, swarm: &Swarm) -> Step {
+        let op = if self.rng.chance(1, 4) { Op::Reopen } else { Op::Crash(self.survivors()) };
+        Step { client: self.client(swarm), ..Step::new(op) }
+    }
+
+    fn client(&mut self, swarm: &Swarm) -> u8 {
+        let client = self.rng.below(u64::from(swarm.clients));
+        u8::try_from(client).unwrap_or(0)
+    }
+
+    fn step(&mut self, swarm: &Swarm, device: &DeviceSpec) -> Step {
+        let client = self.client(swarm);
+        let op = match DRAWS[self.rng.weighted(&swarm.weights)] {
+            Draw::Read => {
+                let (offset, length) = self.range(swarm, device);
+                Op::Read { offset, length }
+            }
+            draw @ (Draw::Write | Draw::FuaWrite) => {
+                let (offset, length) = self.range(swarm, device);
+                Op::Write { offset, length, fua: draw == Draw::FuaWrite }
+            }
+            Draw::Trim => {
+                let (offset, length) = self.range(swarm, device);
+                Op::Trim { offset, length }
+            }
+            Draw::Flush => Op::Flush,
+            Draw::Barrier => Op::Barrier,
+            Draw::Close => Op::Close,
+            Draw::Reopen => Op::Reopen,
+            Draw::Crash => Op::Crash(self.survivors()),
+            Draw::Bad => self.bad(swarm, device),
+        };
+        let mut step = Step { client, ..Step::new(op) };
+        if self.faults.below(1024) < swarm.faults {
+            self.faults(swarm, device, &mut step);
+        }
+        if self.crash.below(1024) < swarm.drops {
+            step.drop_at = Some(self.suspensions());
+        }
+        if self.crash.below(1024) < swarm.crashes {
+            step.crash_at = Some((self.suspensions(), self.survivors()));
+        }
+        step
+    }
+
+    fn suspensions(&mut self) -> u32 {
+        u32::try_from(self.crash.between(1, 4)).unwrap_or(1)
+    }
+
+    /// A range that the device has to serve, often at an edge. Offset and length in bytes.
+    fn range(&mut self, swarm: &Swarm, device: &DeviceSpec) -> (u64, u64) {
+        let rng = &mut self.rng;
+        let heap = u64::from(device.heap / device.block_size);
+        let longest = swarm.longest.min(device.block_count).min(heap.next_power_of_two());
+        let length = match rng.weighted(&[8, 6, 2, 1]) {
+            0 => 1,
+            1 => rng.between(1, longest),
+            2 => longest,
+            _ => 0,
+        };
+        let room = device.block_count - length;
+        let offset = match rng.weighted(&[6, 1, 1, 2]) {
+            0 => {
+                let spot = *rng.pick(&swarm.spots) + rng.below(6);
+                spot.saturating_sub(2).min(room)
+            }
+            1 => 0,
+            2 => room,
+            _ => rng.between(0, room.min(256)),
+        };
+        (offset * u64::from(device.block_size), length * u64::from(device.block_size))
+    }
+
+    /// A request that the device has to refuse.
+    fn bad(&mut self, swarm: &Swarm, device: &DeviceSpec) -> Op {
+        let (good_offset, good_length) = self.range(swarm, device);
+        let rng = &mut self.rng;
+        let block = u64::from(device.block_size);
+        let size = device.block_count * block;
+        let blocks = rng.between(1, 2) * block;
+        let last = u64::MAX - (block - 1);
+        let odd = *rng.pick(&[1, 3, 256, block / 2, block - 1]);
+        let (offset, length) = match rng.below(8) {
+            0 => (good_offset + odd, blocks),
+            1 => (good_offset, good_length + odd),
+            2 => (size, blocks),
+            3 => (size - block, 2 * block),
+            4 => (last, blocks),
+            5 => (last - block, 2 * block),
+            6 => (1 << 63, blocks),
+            // Larger than the heap; the device need not even look at it.
+            _ => (0, u64::from(device.heap).next_power_of_two() + block),
+        };
+        match rng.below(3) {
+            0 => Op::Read { offset, length },
+            1 => Op::Write { offset, length, fua: rng.chance(1, 4) },
+            _ => Op::Trim { offset, length: *rng.pick(&[length, last, size + block]) },
+        }
+    }
+
+    fn survivors(&mut self) -> Survivors {
+        match self.crash.weighted(&[1, 2, 4, 3]) {
+            0 => Survivors::All,
+            1 => Survivors::None,
+            2 => Survivors::Random(self.crash.next_u64() >> 32),
+            _ => Survivors::Runs(self.crash.next_u64() >> 32),
+        }
+    }
+
+    /// One fault, or several in a row.
+    fn faults(&mut self, swarm: &Swarm, device: &DeviceSpec, step: &mut Step) {
+        let length = step.op.request().and_then(crate::model::Request::span).map_or(0, |it| it.1);
+        let syncs = matches!(step.op, Op::Flush | Op::Barrier | Op::Close | Op::Reopen);
+        let count = if self.faults.chance(1, 3) { self.faults.between(2, 4) } else { 1 };
+        let mut call = u32::try_from(self.faults.weighted(&[6, 2, 1, 1])).unwrap_or(0);
+        for _ in 0..count {
+            let draft = *self.faults.pick(&swarm.kinds);
+            let draft = if syncs && self.faults.chance(1, 2) { Draft::SyncFailed } else { draft };
+            let kind = self.kind(draft, device, length);
+            step.faults.push(Fault { call, kind });
+            call += 1;
+        }
+    }
+
+    fn kind(&mut self, draft: Draft, device: &DeviceSpec, length: u64) -> FaultKind {
+        let rng = &mut self.faults;
+        // Often at the edge of a sector, or a byte beside it.
+        let sector = u64::from(device.sector_size);
+        let count = match rng.below(4) {
+            0 => rng.between(1, length.max(2) - 1),
+            1 => sector * rng.between(1, (length / sector).max(1)),
+            2 => sector * rng.between(1, (length / sector).max(1)) - 1,
+            _ => sector * rng.below((length / sector).max(1)) + rng.between(1, sector - 1),
+        };
+        let count = u32::try_from(count).unwrap_or(1);
+        match draft {
+            Draft::Interrupted => FaultKind::Interrupted,
+            Draft::ShortRead => FaultKind::ShortRead(count),
+            Draft::ShortWrite => FaultKind::ShortWrite(count),
+            Draft::Eio => FaultKind::Eio,
+            Draft::Enospc => FaultKind::Enospc,
+            Draft::SyncFailed => FaultKind::SyncFailed(match rng.below(3) {
+                0 => Dirty::Kept,
+                1 => Dirty::Dropped,
+                _ => Dirty::Partly(rng.next_u64() >> 32),
+            }),
+        }
+    }
+}

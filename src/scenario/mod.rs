@@ -1,0 +1,311 @@
+//! A scenario: a whole run as plain data.
+//!
+//! Geometry, the clients' operations, the faults pinned to them, the crash points with what
+//! survives, and the seed of the schedule. A run is a pure function of this. Three things make
+//! scenarios: a seed ([`generate`]), the bytes of a fuzzer, and files ([`parse`] and [`print()`]).
+//!
+//! **Invariant:** nothing here knows how a scenario is run.
+
+mod generate;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use generate::{Profile, generate};
+pub use text::{ScenarioError, parse, print};
+
+use crate::device::{Geometry, GeometryError, TrimMode};
+use crate::disk::{Fault, Survivors};
+use crate::model::{Kind, Request};
+use serde::{Deserialize, Serialize};
+
+/// The version of the format that this crate reads and writes.
+pub const VERSION: u32 = 1;
+
+/// Most operations of a scenario.
+pub const MAX_STEPS: usize = 100_000;
+
+/// Most clients of a scenario.
+pub const MAX_CLIENTS: u8 = 16;
+
+/// Most bytes that a request may cover unless it is to be refused: 32 MiB.
+pub const MAX_TRANSFER: u64 = 32 << 20;
+
+/// Most faults of one operation: fewer than a device may take for a file that is stuck.
+pub const MAX_FAULTS: usize = 8;
+
+/// A run as plain data; the [module documentation](self) says of what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// The version of the format: [`VERSION`].
+    pub version: u32,
+    /// What it is about: the symptom, the cause and the fix, where it is a regression.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// The seed that it was generated from, for the record: generators change, scenarios do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// The device.
+    pub device: DeviceSpec,
+    /// The seed of the schedule.
+    pub schedule: u64,
+    /// Tells the contents of this scenario from those of others.
+    pub salt: u64,
+    /// The operations. Each client makes its own in this order; how the clients interleave is the
+    /// schedule's choice. The first is operation 1.
+    pub steps: Vec<Step>,
+    /// What running it has to give, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Expectation>,
+}
+
+/// The device of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, try_from = "RawDeviceSpec")]
+pub struct DeviceSpec {
+    /// Bytes of a sector: 512 or 4096.
+    pub sector_size: u32,
+    /// Bytes of a block.
+    pub block_size: u32,
+    /// Blocks of the device.
+    pub block_count: u64,
+    /// Bytes of the file when it is first opened. Where it is as long as the device, the device is
+    /// opened with the size of the file.
+    pub file_length: u64,
+    /// Bytes of the transfer heap.
+    pub heap: u32,
+    /// What a trim does.
+    #[serde(default)]
+    pub trim: Trim,
+    /// Whether the device is opened for reading only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+}
+
+/// [`TrimMode`], as it is written in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trim {
+    /// [`TrimMode::Scribble`]
+    #[default]
+    Scribble,
+    /// [`TrimMode::PunchHole`]
+    PunchHole,
+    /// [`TrimMode::Ignore`]
+    Ignore,
+}
+
+impl From<Trim> for TrimMode {
+    fn from(trim: Trim) -> Self {
+        match trim {
+            Trim::Scribble => Self::Scribble,
+            Trim::PunchHole => Self::PunchHole,
+            Trim::Ignore => Self::Ignore,
+        }
+    }
+}
+
+/// What a file says of a device, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "DeviceSpec")]
+struct RawDeviceSpec {
+    sector_size: u32,
+    block_size: u32,
+    block_count: u64,
+    file_length: u64,
+    heap: u32,
+    #[serde(default)]
+    trim: Trim,
+    #[serde(default)]
+    read_only: bool,
+}
+
+impl TryFrom<RawDeviceSpec> for DeviceSpec {
+    type Error = String;
+
+    fn try_from(raw: RawDeviceSpec) -> Result<Self, String> {
+        let RawDeviceSpec { sector_size, block_size, block_count, file_length, heap, .. } = raw;
+        let (trim, read_only) = (raw.trim, raw.read_only);
+        let spec =
+            Self { sector_size, block_size, block_count, file_length, heap, trim, read_only };
+        let geometry = spec.geometry().map_err(|error| error.to_string())?;
+        if block_count == 0 {
+            return Err("a device of no blocks".to_owned());
+        }
+        if file_length > geometry.size() {
+            let size = geometry.size();
+            return Err(format!("a file of {file_length} bytes under a device of {size}"));
+        }
+        if u64::from(heap) > MAX_TRANSFER || heap < block_size {
+            return Err(format!(
+                "a heap of {heap} bytes: one block to {MAX_TRANSFER} it has to be"
+            ));
+        }
+        Ok(spec)
+    }
+}
+
+impl DeviceSpec {
+    /// The geometry.
+    ///
+    /// # Errors
+    ///
+    /// Where there can be no such device; of a parsed or generated scenario there can.
+    pub fn geometry(&self) -> Result<Geometry, GeometryError> {
+        Geometry::new(self.sector_size, self.block_size, self.block_count)
+    }
+}
+
+/// One operation of one client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, try_from = "RawStep")]
+pub struct Step {
+    /// Whose it is, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub client: u8,
+    /// What it does.
+    pub op: Op,
+    /// The faults that its raw calls meet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// How often its future may be suspended before it is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_at: Option<u32>,
+    /// How often its future may be suspended before the power fails, and what survives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crash_at: Option<(u32, Survivors)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn is_first(client: &u8) -> bool {
+    *client == 0
+}
+
+/// What a file says of an operation, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename = "Step")]
+struct RawStep {
+    #[serde(default)]
+    client: u8,
+    op: Op,
+    #[serde(default)]
+    faults: Vec<Fault>,
+    #[serde(default)]
+    drop_at: Option<u32>,
+    #[serde(default)]
+    crash_at: Option<(u32, Survivors)>,
+}
+
+impl TryFrom<RawStep> for Step {
+    type Error = String;
+
+    fn try_from(raw: RawStep) -> Result<Self, String> {
+        let RawStep { client, op, faults, drop_at, crash_at } = raw;
+        if client >= MAX_CLIENTS {
+            return Err(format!("client {client}: there are at most {MAX_CLIENTS}, from 0"));
+        }
+        if faults.len() > MAX_FAULTS {
+            return Err(format!("{} faults: at most {MAX_FAULTS} an operation", faults.len()));
+        }
+        let transfers = matches!(op, Op::Read { .. } | Op::Write { .. });
+        if let Some((_, length)) = op.request().and_then(Request::span)
+            && transfers
+            && length > 2 * MAX_TRANSFER
+        {
+            return Err(format!("{length} bytes in one transfer: at most {}", 2 * MAX_TRANSFER));
+        }
+        Ok(Self { client, op, faults, drop_at, crash_at })
+    }
+}
+
+impl Step {
+    /// An operation of the first client, undisturbed.
+    pub fn new(op: Op) -> Self {
+        Self { client: 0, op, faults: Vec::new(), drop_at: None, crash_at: None }
+    }
+}
+
+/// What an operation does. Offsets and lengths are in bytes, and may be such that the device has to
+/// refuse them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Op {
+    /// Reads, and compares.
+    Read {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+    /// Writes what explains itself.
+    Write {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+        /// Whether they are to be durable when the write returns.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fua: bool,
+    },
+    /// Trims.
+    Trim {
+        /// Where to begin.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
+    /// Flushes.
+    Flush,
+    /// Orders.
+    Barrier,
+    /// Closes; requests are refused from then on, until the device is opened again.
+    Close,
+    /// Waits for the other clients' operations to end, closes, and opens the device again. The
+    /// step's faults are those of the opening; the power has not failed.
+    Reopen,
+    /// The power fails, and the device is opened again. The step's faults are those of the opening.
+    Crash(Survivors),
+}
+
+impl Op {
+    /// The request that it makes of the device, if it is just one.
+    pub fn request(self) -> Option<Request> {
+        match self {
+            Self::Read { offset, length } => Some(Request::Read { offset, length }),
+            Self::Write { offset, length, fua } => Some(Request::Write { offset, length, fua }),
+            Self::Trim { offset, length } => Some(Request::Trim { offset, length }),
+            Self::Flush => Some(Request::Flush),
+            Self::Barrier => Some(Request::Barrier),
+            Self::Close => Some(Request::Close),
+            Self::Reopen | Self::Crash(_) => None,
+        }
+    }
+}
+
+/// What a run has to give.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// The verdict.
+    pub verdict: ExpectedVerdict,
+    /// The digest of the run, in hexadecimal.
+    pub digest: String,
+}
+
+/// The verdict that a run has to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExpectedVerdict {
+    /// No divergence.
+    Pass,
+    /// A divergence of this kind.
+    Fail(Kind),
+}
+
+impl Scenario {
+    /// How many clients it has: one more than the highest number.
+    pub fn clients(&self) -> u8 {
+        self.steps.iter().map(|step| step.client + 1).max().unwrap_or(0)
+    }
+}
