@@ -423,7 +423,8 @@ impl State {
             Some(FaultKind::SyncFailed(Dirty::Kept)) => {}
             Some(FaultKind::SyncFailed(Dirty::Dropped)) => self.undo.dropped(mark),
             Some(FaultKind::SyncFailed(Dirty::Partly(seed))) => {
-                self.undo.partly_synced(mark, &mut Fates::new(Survivors::Random(seed)));
+                let mut fates = Fates::new(Survivors::Random(seed));
+                self.undo.partly_synced(mark, self.sector_size, &mut fates);
             }
             _ => {
                 let synced = self.medium.sync();

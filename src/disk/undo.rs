@@ -6,13 +6,14 @@
 
 use super::crash::Fates;
 
-/// In [`Change::what`]: the length of the file. Greater than every sector.
-const LENGTH: u64 = u64::MAX;
+/// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
+/// length is decided before them.
+const LENGTH: u64 = 0;
 
 /// An unsynced change of one sector, or of the length of the file.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// The sector, or [`LENGTH`].
+    /// The sector plus one, or [`LENGTH`].
     what: u64,
     /// Where in the arena what it replaced lies; of a length, the length itself.
     replaced: u64,
@@ -67,7 +68,7 @@ impl Undo {
     pub(super) fn record(&mut self, first: u64, sectors: u64, sector_size: usize) -> &mut [u8] {
         let start = self.arena.len();
         for index in 0..sectors {
-            self.push(first + index, start as u64 + index * sector_size as u64);
+            self.push(first + index + 1, start as u64 + index * sector_size as u64);
         }
         let bytes = usize::try_from(sectors).unwrap_or(0) * sector_size;
         self.arena.resize(start + bytes, 0);
@@ -118,18 +119,25 @@ impl Undo {
         }
     }
 
-    /// A sync that began at `mark` has failed, and what was dirty then counts as clean.
+    /// A sync that began at `mark` has failed, and what was dirty then counts as clean. Not so the
+    /// length, which is metadata: it stays dirty.
     pub(super) fn dropped(&mut self, mark: u64) {
         for change in self.changes.iter_mut().take_while(|change| change.number < mark) {
-            change.dropped = true;
+            change.dropped = change.what != LENGTH;
         }
     }
 
-    /// A sync that began at `mark` has failed after a part of it was written.
-    pub(super) fn partly_synced(&mut self, mark: u64, fates: &mut Fates) {
+    /// A sync that began at `mark` has failed after a part of it was written, though not the length.
+    pub(super) fn partly_synced(&mut self, mark: u64, sector_size: usize, fates: &mut Fates) {
         let mut durable = vec![false; self.changes.len()];
+        let length = self.changes.iter().find(|change| change.what == LENGTH);
+        let edge = length.and_then(|change| edge(change.replaced, sector_size));
         self.groups(self.before(mark), |_, changes| {
-            let chosen = fates.choose(changes[0].0, changes.len());
+            let what = changes[0].0;
+            if what == LENGTH || Some(what) == edge {
+                return;
+            }
+            let chosen = fates.choose(what, changes.len());
             for &(_, at) in &changes[..chosen] {
                 durable[at] = true;
             }
@@ -138,7 +146,7 @@ impl Undo {
         self.dropped(mark);
     }
 
-    /// The first `count` changes, sector by sector and in order; the length comes last.
+    /// The first `count` changes, the length first, then sector by sector in order.
     fn groups(&mut self, count: usize, mut each: impl FnMut(&Self, &[(u64, usize)])) {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
@@ -157,10 +165,14 @@ impl Undo {
         fates: &mut Fates,
         mut restore: impl FnMut(Restore<'_>),
     ) {
+        let mut torn_by_length = None;
         self.groups(self.changes.len(), |undo, group| {
             // Contents: what was durable, then one after each change that is still to be written.
             let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
-            let chosen = fates.choose(group[0].0, live().count());
+            let chosen = match group[0].0 {
+                what if Some(what) == torn_by_length => 0,
+                what => fates.choose(what, live().count()),
+            };
             // What replaced the chosen content tells it; nothing did if it is what is visible.
             let next = match chosen {
                 0 => group.first(),
@@ -171,13 +183,21 @@ impl Undo {
             let Some(&(what, at)) = next else { return };
             let replaced = undo.changes[at].replaced;
             if what == LENGTH {
+                torn_by_length = edge(replaced, sector_size);
                 return restore(Restore::Length(replaced));
             }
             let Ok(start) = usize::try_from(replaced) else { return };
-            restore(Restore::Sector(what, &undo.arena[start..start + sector_size]));
+            restore(Restore::Sector(what - 1, &undo.arena[start..start + sector_size]));
         });
         self.clear();
     }
+}
+
+/// In [`Change::what`], the sector inside which a file of `length` bytes ends. Where growth is lost
+/// in a crash, what was written to that sector with it is lost too, or the sector would be torn.
+fn edge(length: u64, sector_size: usize) -> Option<u64> {
+    let size = sector_size as u64;
+    (!length.is_multiple_of(size)).then_some(length / size + 1)
 }
 
 #[cfg(test)]
@@ -270,7 +290,7 @@ mod tests {
             toy.write(0, 1);
             toy.write(1, 1);
             let mark = toy.undo.mark();
-            toy.undo.partly_synced(mark, &mut Fates::new(Survivors::Random(seed)));
+            toy.undo.partly_synced(mark, SECTOR, &mut Fates::new(Survivors::Random(seed)));
             toy.undo.synced(toy.undo.mark());
             let left = toy.crash(Survivors::All);
             parts[0] += left[0];

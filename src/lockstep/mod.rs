@@ -1,1 +1,180 @@
-//! x
+//! Runs a scenario: the device and its twin in lockstep.
+//!
+//! The clients of a scenario are tasks of one executor. Each makes its operations on the device, and
+//! tells the [`Twin`] of each when it is made and when it ends. The power fails when the scenario
+//! says; the device is opened again, and what it holds is read back and compared. At the end of
+//! every scenario everything that was touched is read back, the power fails once more, and what is
+//! durable is read back too.
+//!
+//! **Invariant:** a run is a pure function of its scenario and its subject.
+
+mod cycle;
+mod scope;
+mod session;
+mod stats;
+mod subject;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub use stats::{FaultCount, Stats};
+pub use subject::{FileBacked, Subject};
+pub use trace::{Digest, Event};
+
+use crate::device::{BufferAllocator, BufferSource, Geometry, GeometryError};
+use crate::disk::{Medium, SimDisk};
+use crate::model::{Kind, OpId, Twin, Violation};
+use crate::scenario::{DeviceSpec, ExpectedVerdict, Scenario};
+use std::io;
+use std::sync::Arc;
+
+/// What to do besides running.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keep the events, for people to read.
+    pub trace: bool,
+}
+
+/// What a run gives.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Whether the device kept its promises.
+    pub verdict: Verdict,
+    /// The digest of everything that happened.
+    pub digest: Digest,
+    /// Everything that happened, where [`Options::trace`] asked for it.
+    pub trace: Vec<Event>,
+    /// What was done, in numbers.
+    pub stats: Stats,
+}
+
+/// Whether the device kept its promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It did.
+    Pass,
+    /// It did not. A scenario has one verdict, the first divergence.
+    Diverged(Box<Divergence>),
+}
+
+impl Verdict {
+    /// The kind of the divergence, if it is one.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Pass => None,
+            Self::Diverged(divergence) => Some(divergence.violation.kind),
+        }
+    }
+
+    /// The verdict as a scenario's file has it.
+    pub fn expected(&self) -> ExpectedVerdict {
+        self.kind().map_or(ExpectedVerdict::Pass, ExpectedVerdict::Fail)
+    }
+}
+
+/// The first thing that was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The operation during which it showed; 0 where it was none, as when reading back.
+    pub op: OpId,
+    /// What is wrong.
+    pub violation: Violation,
+}
+
+/// Why a scenario could not be run. Says nothing about the device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The medium failed: it is full, or cannot hold a device as large.
+    #[error("the medium failed: {0}")]
+    Medium(#[source] io::Error),
+    /// There can be no such device.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+}
+
+/// Runs scenarios one after another, in the same memory and on the same medium.
+#[derive(Debug)]
+pub struct Runner<S> {
+    subject: S,
+    disk: SimDisk,
+    twin: Twin,
+    /// Transfer heaps of the sizes that occurred last.
+    heaps: Vec<Arc<BufferAllocator>>,
+}
+
+/// So many transfer heaps are kept.
+const HEAPS: usize = 64;
+
+impl<S: Subject> Runner<S> {
+    /// A runner for devices like `subject` on `medium`.
+    pub fn new(subject: S, medium: Medium) -> Self {
+        // Replaced before it is used.
+        let Ok(geometry) = Geometry::new(512, 512, 1) else { unreachable!("a valid geometry") };
+        let twin = Twin::new(geometry, false, 0);
+        Self { subject, disk: SimDisk::new(medium), twin, heaps: Vec::new() }
+    }
+
+    /// Runs one scenario.
+    ///
+    /// A panic of the device is a divergence, not a panic; the panic hook still runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the scenario could not be run at all.
+    pub fn run(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
+        let spec = &scenario.device;
+        let geometry = spec.geometry()?;
+        let reset = self.disk.reset(spec.sector_size, spec.file_length, geometry.size());
+        reset.map_err(RunError::Medium)?;
+        self.twin.reset(geometry, spec.read_only, scenario.salt);
+        let heap = self.heap(spec);
+        let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
+        let mut report = cycle::run(subject, disk, twin, heap, scenario, options);
+        report.stats.checks = *self.twin.checks();
+        if let Some(failure) = self.disk.take_failure() {
+            return Err(RunError::Medium(failure));
+        }
+        if report.verdict != Verdict::Pass {
+            // Buffers may have leaked.
+            self.heaps.clear();
+        }
+        Ok(report)
+    }
+
+    /// A transfer heap as `spec` asks for.
+    fn heap(&mut self, spec: &DeviceSpec) -> Arc<BufferAllocator> {
+        let block_size = spec.block_size as usize;
+        let size = (spec.heap as usize).next_multiple_of(block_size);
+        let fits =
+            |heap: &&Arc<BufferAllocator>| heap.block_size() == block_size && heap.size() == size;
+        if let Some(heap) = self.heaps.iter().find(fits) {
+            return Arc::clone(heap);
+        }
+        if self.heaps.len() == HEAPS {
+            self.heaps.remove(0);
+        }
+        let heap = Arc::new(BufferAllocator::new(block_size, BufferSource::new(size)));
+        self.heaps.push(Arc::clone(&heap));
+        heap
+    }
+}
+
+/// Runs one scenario on the real device, in memory.
+///
+/// ```
+/// use blocktwin::lockstep::{run, Verdict};
+/// use blocktwin::scenario::{generate, Profile};
+///
+/// let report = run(&generate(1, Profile::Default))?;
+/// assert_eq!(report.verdict, Verdict::Pass);
+/// # Ok::<(), blocktwin::lockstep::RunError>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`Runner::run`].
+pub fn run(scenario: &Scenario) -> Result<Report, RunError> {
+    Runner::new(FileBacked, Medium::Memory).run(scenario, Options::default())
+}

@@ -1,6 +1,7 @@
 //! Which answers a device may give.
 
 use super::legal::Tick;
+use super::payload::OpId;
 use super::request::{Evidence, Request};
 use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
@@ -8,8 +9,8 @@ use crate::device::{DeviceError, Geometry};
 /// What decides about answers besides the request itself, since the device was opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Standing {
-    /// Since when a close was under way: requests may be refused.
-    pub(super) closing: Option<Tick>,
+    /// The first close that was made: from then on requests may be refused.
+    pub(super) closing: Option<OpId>,
     /// Since when the device is closed: requests have to be refused.
     pub(super) closed: Option<Tick>,
     /// A sync has failed beneath the device: requests may be refused.
@@ -23,6 +24,7 @@ pub(super) struct Case<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) read_only: bool,
     pub(super) standing: &'a Standing,
+    pub(super) op: OpId,
     pub(super) request: Request,
     pub(super) began: Tick,
     pub(super) evidence: &'a Evidence<'a>,
@@ -65,7 +67,7 @@ impl Case<'_> {
             return Some((refused, "the device was closed before".to_owned()));
         }
         let reads = matches!(self.request, Request::Read { .. });
-        let closed_again = self.request == Request::Close && self.standing.closing.is_some();
+        let closed_again = self.request == Request::Close && self.standing.closing != Some(self.op);
         if !reads && !closed_again && self.is_past(self.standing.sync_failed) {
             return Some((Kind::PoisonIgnored, "an earlier sync had failed".to_owned()));
         }

@@ -120,7 +120,7 @@ impl LegalSets {
         if self.times.len() <= op as usize {
             self.times.resize(op as usize + 1, unknown);
         }
-        self.times[op as usize].began = now;
+        self.times[op as usize] = Times { began: now, ended: NEVER };
     }
 
     pub(super) fn end(&mut self, op: OpId, now: Tick) {

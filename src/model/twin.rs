@@ -136,6 +136,9 @@ impl Twin {
         }
         self.log[op as usize] = Entry { request, changes, succeeded: false };
         self.under_way.push(op);
+        if request == Request::Close {
+            self.standing.closing.get_or_insert(op);
+        }
     }
 
     /// `op` has ended.
@@ -164,14 +167,11 @@ impl Twin {
         let (result, data) = match outcome {
             Outcome::Answered { result, data } => (result, data),
             Outcome::Cancelled => {
-                if request == Request::Close {
-                    self.standing.closing.get_or_insert(began);
-                }
                 self.torn(op, evidence);
                 return Ok(());
             }
         };
-        self.judge(request, began, result, evidence)?;
+        self.judge(op, result, evidence)?;
         if evidence.sync_failed && result.is_err() {
             self.standing.sync_failed.get_or_insert(now);
         }
@@ -196,13 +196,19 @@ impl Twin {
 
     fn judge(
         &mut self,
-        request: Request,
-        began: Tick,
+        op: OpId,
         result: Result<(), DeviceError>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
-        let (geometry, standing) = (&self.geometry, &self.standing);
-        let case = Case { geometry, read_only: self.read_only, standing, request, began, evidence };
+        let case = Case {
+            geometry: &self.geometry,
+            read_only: self.read_only,
+            standing: &self.standing,
+            op,
+            request: self.log[op as usize].request,
+            began: self.legal.times(op).began,
+            evidence,
+        };
         let clause = match case.duty() {
             Some((Kind::RequestNotRejected, _)) => Clause::BadRequests,
             Some((Kind::PoisonIgnored, _)) => Clause::SyncFailure,
@@ -243,9 +249,8 @@ impl Twin {
     fn synced(&mut self, op: OpId, called: Tick, result: Result<(), DeviceError>) {
         let request = self.log[op as usize].request;
         // Closing a second time promises nothing.
-        let first = request != Request::Close || self.standing.closing.is_none();
+        let first = request != Request::Close || self.standing.closing == Some(op);
         if request == Request::Close {
-            self.standing.closing.get_or_insert(called);
             self.standing.closed.get_or_insert(self.now);
         }
         match request {

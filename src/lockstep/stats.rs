@@ -1,0 +1,73 @@
+//! What runs did, in numbers.
+
+use crate::disk::{CallReport, FaultClass, FaultKind};
+use crate::model::Checks;
+
+/// How often a class of faults occurred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultCount {
+    /// So many raw calls met one.
+    pub injected: u64,
+    /// So many changed what the device answered, or made it call again.
+    pub consequential: u64,
+}
+
+/// What one run, or many, did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Scenarios that were run.
+    pub scenarios: u64,
+    /// Operations that ended, or were dropped, and were checked.
+    pub ops: u64,
+    /// Operations that were dropped before they ended.
+    pub dropped: u64,
+    /// Power failures.
+    pub crashes: u64,
+    /// Clean closings followed by an opening.
+    pub reopens: u64,
+    /// Steps of the executor.
+    pub steps: u64,
+    /// How often each class of faults occurred, in the order of [`FaultClass::ALL`].
+    pub faults: [FaultCount; FaultClass::ALL.len()],
+    /// How often each clause was checked.
+    pub checks: Checks,
+}
+
+impl Stats {
+    /// Adds what another run did.
+    pub fn add(&mut self, other: &Self) {
+        self.scenarios += other.scenarios;
+        self.ops += other.ops;
+        self.dropped += other.dropped;
+        self.crashes += other.crashes;
+        self.reopens += other.reopens;
+        self.steps += other.steps;
+        for (mine, theirs) in self.faults.iter_mut().zip(other.faults) {
+            mine.injected += theirs.injected;
+            mine.consequential += theirs.consequential;
+        }
+        self.checks.add(&other.checks);
+    }
+
+    /// How often this class of faults occurred.
+    pub fn faults_of(&self, class: FaultClass) -> FaultCount {
+        self.faults[class as usize]
+    }
+
+    /// An operation has ended, or was dropped.
+    pub(super) fn ended(&mut self, report: &CallReport, failed: bool) {
+        self.ops += 1;
+        self.met(report, failed);
+    }
+
+    /// Raw calls have met faults.
+    pub(super) fn met(&mut self, report: &CallReport, failed: bool) {
+        for fault in &report.met {
+            let count = &mut self.faults[fault.kind.class() as usize];
+            count.injected += 1;
+            let transient = fault.kind == FaultKind::Interrupted || fault.kind.errno().is_none();
+            let went_on = report.calls > fault.call + 1;
+            count.consequential += u64::from(if transient { went_on } else { failed });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The device under test.
+
+use crate::device::{BufferAllocator, Device, DeviceError, DeviceOptions, FileBackedDevice};
+use crate::disk::SimFile;
+use crate::scenario::DeviceSpec;
+use std::future::Future;
+use std::sync::Arc;
+
+/// How the device under test is opened: once at the start of a run, and after every crash.
+///
+/// # Example
+///
+/// Ten lines test a device of one's own:
+///
+/// ```
+/// use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
+/// use blocktwin::disk::{Medium, SimFile};
+/// use blocktwin::lockstep::{Options, Runner, Subject, Verdict};
+/// use blocktwin::scenario::{generate, DeviceSpec, Profile};
+/// use std::sync::Arc;
+///
+/// struct Mine;
+///
+/// impl Subject for Mine {
+///     type Device = FileBackedDevice<SimFile>; // or whatever is a `Device`
+///
+///     async fn open(
+///         &self,
+///         file: SimFile,
+///         spec: &DeviceSpec,
+///         _: Arc<BufferAllocator>,
+///     ) -> Result<Self::Device, DeviceError> {
+///         FileBackedDevice::new_with_block_count(file, spec.block_size, spec.block_count)
+///     }
+/// }
+///
+/// let mut runner = Runner::new(Mine, Medium::Memory);
+/// let mut scenario = generate(1, Profile::Default);
+/// scenario.device.sector_size = 512;
+/// scenario.device.heap = 32 << 20; // what the device above has
+/// let report = runner.run(&scenario, Options::default())?;
+/// assert!(matches!(report.verdict, Verdict::Pass));
+/// # Ok::<(), blocktwin::lockstep::RunError>(())
+/// ```
+pub trait Subject {
+    /// The device.
+    type Device: Device;
+
+    /// Opens it on `file`, as `spec` says. Buffers may come from `buffers`, which is as large as
+    /// `spec` asks for and outlives the device.
+    ///
+    /// # Errors
+    ///
+    /// What the device answers; a failure of the file has to be surfaced like any other.
+    fn open(
+        &self,
+        file: SimFile,
+        spec: &DeviceSpec,
+        buffers: Arc<BufferAllocator>,
+    ) -> impl Future<Output = Result<Self::Device, DeviceError>>;
+}
+
+/// The real one: [`FileBackedDevice`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FileBacked;
+
+impl Subject for FileBacked {
+    type Device = FileBackedDevice<SimFile>;
+
+    async fn open(
+        &self,
+        file: SimFile,
+        spec: &DeviceSpec,
+        buffers: Arc<BufferAllocator>,
+    ) -> Result<Self::Device, DeviceError> {
+        let options = DeviceOptions::new(spec.block_size)
+            .sector_size(spec.sector_size)
+            .read_only(spec.read_only)
+            .trim(spec.trim.into())
+            .allocator(buffers);
+        let whole = spec.geometry()?.size() == spec.file_length;
+        let options = if whole { options } else { options.block_count(spec.block_count) };
+        FileBackedDevice::with_options(file, options).await
+    }
+}

@@ -1,0 +1,305 @@
+//! What happened, for people and as a digest.
+
+use crate::device::DeviceError;
+use crate::disk::{Call, RawCall, Survivors};
+use crate::model::{OpId, Request};
+use std::fmt;
+use std::str::FromStr;
+use twox_hash::XxHash3_128;
+
+/// Something that happened in a run. In this order they are its trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An operation was made.
+    Began(OpId, Request),
+    /// A raw call beneath the device.
+    Raw(RawCall),
+    /// An operation got its answer; of a read, with what it saw sector by sector.
+    Ended(OpId, Result<(), DeviceError>, Vec<OpId>),
+    /// An operation's future was dropped.
+    Cancelled(OpId),
+    /// A transfer buffer was refused to an operation.
+    Refused(OpId, DeviceError),
+    /// The power failed, by the will of an operation, or of the end of the scenario (0).
+    Crashed(OpId, Survivors),
+    /// The device was opened.
+    Opened(Result<(), DeviceError>),
+    /// Sectors from this one on were read back, and held what these operations wrote.
+    ReadBack(u64, Vec<OpId>),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Began(op, request) => {
+                write!(f, "#{op:<4} {}", request.name())?;
+                match request.span() {
+                    Some((offset, length)) => write!(f, " {length} bytes at {offset}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Raw(raw) => raw_call(raw, f),
+            Self::Ended(op, Ok(()), seen) if seen.is_empty() => write!(f, "#{op:<4} Ok"),
+            Self::Ended(op, Ok(()), seen) => write!(f, "#{op:<4} Ok, saw {}", Seen(seen)),
+            Self::Ended(op, Err(error), _) => write!(f, "#{op:<4} failed: {error}"),
+            Self::Cancelled(op) => write!(f, "#{op:<4} dropped before it ended"),
+            Self::Refused(op, error) => write!(f, "#{op:<4} got no buffer: {error}"),
+            Self::Crashed(0, survivors) => write!(f, "      power fails; {survivors:?} survive"),
+            Self::Crashed(op, survivors) => {
+                write!(f, "#{op:<4} power fails; {survivors:?} survive")
+            }
+            Self::Opened(Ok(())) => write!(f, "      device opened"),
+            Self::Opened(Err(error)) => write!(f, "      device did not open: {error}"),
+            Self::ReadBack(sector, seen) => {
+                write!(f, "      sector {sector} on holds {}", Seen(seen))
+            }
+        }
+    }
+}
+
+fn raw_call(raw: &RawCall, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "#{:<4}   {}", raw.op, raw.call.name())?;
+    if matches!(raw.call, Call::Read | Call::Write | Call::Punch) {
+        write!(f, " {} bytes at {}", raw.length, raw.offset)?;
+    }
+    match raw.result {
+        Ok(_) if matches!(raw.call, Call::Sync | Call::Punch | Call::SetLength) => {
+            write!(f, " -> Ok")?;
+        }
+        Ok(count) => write!(f, " -> {count}")?,
+        Err(errno) => write!(f, " -> {}", std::io::Error::from_raw_os_error(errno))?,
+    }
+    match raw.fault {
+        Some(fault) => write!(f, "   (fault: {})", fault.name()),
+        None => Ok(()),
+    }
+}
+
+/// Runs of sectors that hold the same operation's data.
+struct Seen<'a>(&'a [OpId]);
+
+impl fmt::Display for Seen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, run) in self.0.chunk_by(|one, next| one == next).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match run[0] {
+                0 => write!(f, "{comma}zeros")?,
+                crate::model::UNSPECIFIED => write!(f, "{comma}anything")?,
+                op => write!(f, "{comma}#{op}")?,
+            }
+            if run.len() > 1 {
+                write!(f, " ×{}", run.len())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// XXH3-128 over everything that happened in a run: equal for equal runs, on every machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest(pub u128);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u128::from_str_radix(text, 16).map(Self)
+    }
+}
+
+impl Digest {
+    /// Mixes in another digest; the order matters.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&self.0.to_le_bytes());
+        bytes[16..].copy_from_slice(&next.0.to_le_bytes());
+        Self(XxHash3_128::oneshot(&bytes))
+    }
+}
+
+/// Takes note of events: always in the digest, in the trace if asked to.
+pub(super) struct Log {
+    /// The events so far, each as explicit little-endian numbers, until they are many.
+    pending: Vec<u8>,
+    digest: Digest,
+    trace: Option<Vec<Event>>,
+}
+
+/// So many bytes are hashed at a time.
+const PENDING: usize = 64 << 10;
+
+impl Log {
+    pub(super) fn new(traced: bool) -> Self {
+        let pending = Vec::with_capacity(4096);
+        Self { pending, digest: Digest::default(), trace: traced.then(Vec::new) }
+    }
+
+    /// The digest of everything noted, and the trace.
+    pub(super) fn finish(mut self) -> (Digest, Vec<Event>) {
+        self.fold();
+        (self.digest, self.trace.unwrap_or_default())
+    }
+
+    fn fold(&mut self) {
+        self.digest = self.digest.then(Digest(XxHash3_128::oneshot(&self.pending)));
+        self.pending.clear();
+    }
+
+    fn numbers(&mut self, tag: u8, numbers: &[u64]) {
+        self.pending.push(tag);
+        for number in numbers {
+            self.pending.extend_from_slice(&number.to_le_bytes());
+        }
+        if self.pending.len() >= PENDING {
+            self.fold();
+        }
+    }
+
+    fn keep(&mut self, event: impl FnOnce() -> Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(event());
+        }
+    }
+
+    fn ops(&mut self, ops: &[OpId]) {
+        self.pending.extend_from_slice(&(ops.len() as u64).to_le_bytes());
+        for op in ops {
+            self.pending.extend_from_slice(&op.to_le_bytes());
+        }
+    }
+
+    pub(super) fn began(&mut self, op: OpId, request: Request) {
+        let (offset, length) = request.span().unwrap_or((0, 0));
+        let kind = match request {
+            Request::Read { .. } => 0,
+            Request::Write { fua: false, .. } => 1,
+            Request::Write { fua: true, .. } => 2,
+            Request::Trim { .. } => 3,
+            Request::Flush => 4,
+            Request::Barrier => 5,
+            Request::Close => 6,
+        };
+        self.numbers(1, &[op.into(), kind, offset, length]);
+        self.keep(|| Event::Began(op, request));
+    }
+
+    pub(super) fn raw(&mut self, raw: &RawCall) {
+        let result = match raw.result {
+            Ok(count) => [0, count],
+            Err(errno) => [1, u64::from(errno.unsigned_abs())],
+        };
+        let fault = raw.fault.map_or(0, |fault| fault as u64 + 1);
+        let call = raw.call as u64;
+        let [failed, value] = result;
+        self.numbers(2, &[raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
+        self.keep(|| Event::Raw(*raw));
+    }
+
+    pub(super) fn ended(&mut self, op: OpId, result: Result<(), DeviceError>, seen: &[OpId]) {
+        self.numbers(3, &[op.into(), error_code(result.err())]);
+        self.ops(seen);
+        self.keep(|| Event::Ended(op, result, seen.to_vec()));
+    }
+
+    pub(super) fn cancelled(&mut self, op: OpId) {
+        self.numbers(4, &[op.into()]);
+        self.keep(|| Event::Cancelled(op));
+    }
+
+    pub(super) fn refused(&mut self, op: OpId, error: DeviceError) {
+        self.numbers(5, &[op.into(), error_code(Some(error))]);
+        self.keep(|| Event::Refused(op, error));
+    }
+
+    pub(super) fn crashed(&mut self, op: OpId, survivors: Survivors) {
+        let (policy, seed) = match survivors {
+            Survivors::All => (0, 0),
+            Survivors::None => (1, 0),
+            Survivors::Random(seed) => (2, seed),
+            Survivors::Runs(seed) => (3, seed),
+        };
+        self.numbers(6, &[op.into(), policy, seed]);
+        self.keep(|| Event::Crashed(op, survivors));
+    }
+
+    pub(super) fn opened(&mut self, result: Result<(), DeviceError>) {
+        self.numbers(7, &[error_code(result.err())]);
+        self.keep(|| Event::Opened(result));
+    }
+
+    pub(super) fn read_back(&mut self, sector: u64, seen: &[OpId]) {
+        self.numbers(8, &[sector]);
+        self.ops(seen);
+        self.keep(|| Event::ReadBack(sector, seen.to_vec()));
+    }
+}
+
+/// A number for each answer, so that the digest does not depend on how errors are worded or laid
+/// out in memory.
+fn error_code(error: Option<DeviceError>) -> u64 {
+    match error {
+        None => 0,
+        Some(DeviceError::Misaligned { .. }) => 1,
+        Some(DeviceError::OutOfRange { .. }) => 2,
+        Some(DeviceError::ReadOnly) => 3,
+        Some(DeviceError::Closed) => 4,
+        Some(DeviceError::SyncFailed) => 5,
+        Some(DeviceError::WriteZero) => 6,
+        Some(DeviceError::UnexpectedEof) => 7,
+        Some(DeviceError::BufferTooLarge { .. }) => 8,
+        Some(DeviceError::Locked) => 9,
+        Some(DeviceError::Geometry(_)) => 10,
+        Some(DeviceError::Io { errno: Some(errno), .. }) => 1000 + u64::from(errno.unsigned_abs()),
+        Some(DeviceError::Io { errno: None, .. }) => 11,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_knows_every_number_of_every_event() {
+        let digest = |note: &dyn Fn(&mut Log)| {
+            let mut log = Log::new(false);
+            note(&mut log);
+            log.finish().0
+        };
+        let digests = [
+            digest(&|_| {}),
+            digest(&|log| log.began(1, Request::Flush)),
+            digest(&|log| log.began(2, Request::Flush)),
+            digest(&|log| log.began(1, Request::Barrier)),
+            digest(&|log| log.began(1, Request::Read { offset: 0, length: 512 })),
+            digest(&|log| log.ended(1, Ok(()), &[])),
+            digest(&|log| log.ended(1, Ok(()), &[0])),
+            digest(&|log| log.ended(1, Err(DeviceError::Closed), &[])),
+            digest(&|log| log.cancelled(1)),
+            digest(&|log| log.crashed(1, Survivors::Random(1))),
+            digest(&|log| log.crashed(1, Survivors::Runs(1))),
+        ];
+        let mut sorted = digests;
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!(digests[1], digest(&|log| log.began(1, Request::Flush)));
+        assert_eq!(digests[1].to_string().parse(), Ok(digests[1]));
+    }
+
+    #[test]
+    fn the_digest_is_pinned() {
+        let mut log = Log::new(true);
+        log.began(1, Request::Write { offset: 512, length: 1024, fua: true });
+        log.crashed(0, Survivors::None);
+        let (digest, trace) = log.finish();
+        assert_eq!(digest.to_string(), "PINNED");
+        assert_eq!(trace[0].to_string(), "#1    fua write 1024 bytes at 512");
+    }
+}
