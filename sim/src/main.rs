@@ -1,2 +1,182 @@
-//! x
-fn main() {}
+//! The `blocktwin` program: campaigns from seeds, replay of files, and what they show.
+#![forbid(unsafe_code)]
+
+mod campaign;
+mod cli;
+mod failure;
+mod input;
+mod medium;
+mod quiet;
+mod summary;
+
+use anyhow::Context;
+use blocktwin::disk::Medium;
+use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Verdict};
+use blocktwin::scenario::{Scenario, generate, print};
+use clap::Parser;
+use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The exit status; `--help` tells what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Status {
+    Passed = 0,
+    Diverged = 1,
+    BadInput = 2,
+    Broken = 3,
+    Interrupted = 130,
+}
+
+fn main() -> ExitCode {
+    quiet::install_hook();
+    let status = dispatch(Cli::parse()).unwrap_or_else(|error| {
+        // The whole chain in one line.
+        eprintln!("blocktwin: {error:#}");
+        Status::BadInput
+    });
+    ExitCode::from(status as u8)
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Status> {
+    match cli.command {
+        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }),
+        Some(Command::Run(args)) => run(&args),
+        Some(Command::Replay(args)) => replay(&args),
+        Some(Command::Show(args)) => show(&args),
+    }
+}
+
+/// Prints to standard output. That nobody reads it any more is no failure.
+fn say(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn run(args: &RunArgs) -> anyhow::Result<Status> {
+    if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
+        anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
+    }
+    campaign::catch_interrupts()?;
+    let findings = campaign::run(args)?;
+    let summary = match args.format {
+        Format::Human => summary::human(&findings, args),
+        Format::Json => summary::json(&findings).to_string(),
+    };
+    if let Some(seed) = findings.unrepeatable {
+        say(&summary)?;
+        eprintln!("blocktwin: seed {seed} gave two different digests; the harness is broken");
+        return Ok(Status::Broken);
+    }
+    if let Some(campaign::Failure { seed, scenario, report }) = &findings.failure {
+        let name = format!("seed-{seed}");
+        let described = explain(scenario, &args.save, &name, report);
+        match args.format {
+            Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
+            Format::Json => {
+                eprintln!("seed {seed} {described}");
+                say(&summary)?;
+            }
+        }
+        return Ok(Status::Diverged);
+    }
+    say(&summary)?;
+    let unexercised = summary::unexercised(&findings);
+    if args.strict && !unexercised.is_empty() && !findings.interrupted {
+        eprintln!("blocktwin: --strict: never exercised: {}", unexercised.join(", "));
+        return Ok(Status::Broken);
+    }
+    Ok(if findings.interrupted { Status::Interrupted } else { Status::Passed })
+}
+
+/// What diverged, where it is saved, and how to see it again.
+fn explain(scenario: &Scenario, save: &Path, name: &str, report: &Report) -> String {
+    let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
+    let traced = quiet::panics(|| {
+        Runner::new(FileBacked, Medium::Memory).run(scenario, Options { trace: true })
+    });
+    let trace = traced.map(|report| report.trace).unwrap_or_default();
+    let mut text = failure::describe(scenario, divergence, &trace);
+    match failure::save(save, name, scenario, &report.verdict, report.digest) {
+        Ok(path) => text += &format!("\nreplay with:\n{}", failure::replay_command(&path)),
+        // Nothing is lost.
+        Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(scenario)),
+    }
+    text
+}
+
+fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
+    let mut runner = Runner::new(FileBacked, args.medium.make()?);
+    let mut status = Status::Passed;
+    for path in &args.files {
+        let scenario = input::scenario(path)?;
+        status = status.max(replay_one(args, &mut runner, path, &scenario)?);
+    }
+    Ok(status)
+}
+
+fn replay_one(
+    args: &ReplayArgs,
+    runner: &mut Runner<FileBacked>,
+    path: &Path,
+    scenario: &Scenario,
+) -> anyhow::Result<Status> {
+    let name = path.display();
+    let options = Options { trace: true };
+    let mut once = || {
+        let report = quiet::panics(|| runner.run(scenario, options));
+        report.with_context(|| format!("{name} on {}", args.medium.name()))
+    };
+    let report = once()?;
+    if args.trace {
+        for event in &report.trace {
+            say(&event.to_string())?;
+        }
+    }
+    if args.double_run {
+        let again = once()?;
+        if again.digest != report.digest {
+            let pairs = report.trace.iter().zip(&again.trace);
+            let first = pairs.clone().position(|(one, other)| one != other);
+            let event = first.and_then(|at| report.trace.get(at));
+            let event = event.map_or_else(|| "its length".to_owned(), ToString::to_string);
+            eprintln!("blocktwin: {name}: two runs differ, first in: {event}");
+            return Ok(Status::Broken);
+        }
+    }
+    let digest = report.digest;
+    let unmet = scenario.expect.as_ref().and_then(|expected| {
+        if expected.verdict != report.verdict.expected() {
+            Some(format!("expected {:?}", expected.verdict))
+        } else if expected.digest != digest.to_string() {
+            Some(format!("expected digest {}", expected.digest))
+        } else {
+            None
+        }
+    });
+    let unmet = unmet.map(|unmet| format!("; {unmet}")).unwrap_or_default();
+    let Verdict::Diverged(divergence) = &report.verdict else {
+        say(&format!("{name}: passed, digest {digest}{unmet}"))?;
+        return Ok(if unmet.is_empty() { Status::Passed } else { Status::Diverged });
+    };
+    // With --trace the events have been printed.
+    let shown = if args.trace { &[] } else { &report.trace[..] };
+    let described = failure::describe(scenario, divergence, shown);
+    say(&format!("{name}: {described}\ndigest {digest}{unmet}"))?;
+    Ok(Status::Diverged)
+}
+
+fn show(args: &ShowArgs) -> anyhow::Result<Status> {
+    let scenario = match (&args.file, args.seed) {
+        (Some(path), _) => input::scenario(path)?,
+        (None, Some(seed)) => generate(seed, args.profile.0),
+        (None, None) => anyhow::bail!("name a file or a --seed"),
+    };
+    say(print(&scenario).trim_end())?;
+    Ok(Status::Passed)
+}

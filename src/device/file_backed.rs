@@ -257,13 +257,15 @@ impl<F: BackingFile> FileBackedDevice<F> {
     }
 
     /// Tries once more to write the sector that the kernel left torn, before its write fails. The
-    /// error may have been about the sectors behind it.
+    /// error may have been about the sectors behind it. The write fails all the same, with the error
+    /// that stopped it.
     async fn finish_sector(&self, offset: u64, data: &[u8]) {
-        loop {
+        for _ in 0..STUCK_LIMIT {
             match self.file.write_at(data, offset).await {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The write fails with the error that stopped it, whatever came of this.
-                _ => return,
+                Ok(0) => return,
+                Ok(count) if count >= data.len() => return,
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+                _ => {}
             }
         }
     }

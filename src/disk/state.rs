@@ -49,6 +49,9 @@ struct Operation {
     op: u32,
     faults: Vec<Fault>,
     report: CallReport,
+    /// The sector inside which its last short write stopped, and how often a write from there on
+    /// was refused since.
+    stuck: Option<(u64, u32)>,
 }
 
 /// A sector inside which the kernel stopped a write, while that write is still under way. It is
@@ -59,8 +62,8 @@ struct Cut {
     sector: u64,
     /// What the sector held before it was torn.
     before: Vec<u8>,
-    /// Who tore it, each with the number of times a write of the sector was refused since.
-    owners: SmallVec<[(u32, u32); 1]>,
+    /// Who tore it.
+    owners: SmallVec<[u32; 1]>,
 }
 
 /// How often the kernel has to refuse a torn sector before the device may give it up: once when
@@ -123,6 +126,7 @@ impl State {
         operation.faults.clear();
         operation.faults.extend_from_slice(faults);
         operation.report = CallReport::default();
+        operation.stuck = None;
         self.operations.push(operation);
     }
 
@@ -133,22 +137,24 @@ impl State {
         };
         let mut operation = self.operations.swap_remove(at);
         let mut report = std::mem::take(&mut operation.report);
+        let refused = operation.stuck.is_some_and(|(_, refused)| refused >= REFUSALS);
         self.idle.push(operation);
         if !self.cuts.is_empty() {
-            self.settle_cuts(op, given_up, &mut report);
+            self.settle_cuts(op, given_up || refused, &mut report);
         }
         report
     }
 
-    /// What `op` has left torn is an unsynced change like any other from now on.
-    fn settle_cuts(&mut self, op: u32, given_up: bool, report: &mut CallReport) {
+    /// What `op` has left torn is an unsynced change like any other from now on. `excused` where no
+    /// device could have helped it.
+    fn settle_cuts(&mut self, op: u32, excused: bool, report: &mut CallReport) {
         let (undo, sector_size) = (&mut self.undo, self.sector_size);
         self.cuts.retain_mut(|cut| {
-            let Some(at) = cut.owners.iter().position(|&(owner, _)| owner == op) else {
+            let Some(at) = cut.owners.iter().position(|&owner| owner == op) else {
                 return true;
             };
-            let (_, refused) = cut.owners.remove(at);
-            if given_up || refused >= REFUSALS {
+            cut.owners.remove(at);
+            if excused {
                 report.torn.push(cut.sector);
             }
             if cut.owners.is_empty() {
@@ -278,13 +284,14 @@ impl State {
         result
     }
 
-    /// A write that begins with a sector that its operation left torn was refused.
+    /// A write that begins where its operation was stopped before was refused.
     fn refuse_cut(&mut self, op: u32, offset: u64) {
         let size = self.sector_size as u64;
-        for cut in self.cuts.iter_mut().filter(|cut| cut.sector * size == offset) {
-            for (_, refused) in cut.owners.iter_mut().filter(|(owner, _)| *owner == op) {
-                *refused += 1;
-            }
+        if let Some(operation) = self.operation(op)
+            && let Some((sector, refused)) = &mut operation.stuck
+            && *sector * size == offset
+        {
+            *refused += 1;
         }
     }
 
@@ -313,16 +320,20 @@ impl State {
 
     /// `op` is leaving `sector` torn.
     fn cut(&mut self, op: u32, sector: u64) {
+        if let Some(operation) = self.operation(op)
+            && operation.stuck.is_none_or(|(stuck, _)| stuck != sector)
+        {
+            operation.stuck = Some((sector, 0));
+        }
         if let Some(cut) = self.cuts.iter_mut().find(|cut| cut.sector == sector) {
-            match cut.owners.iter_mut().find(|(owner, _)| *owner == op) {
-                Some((_, refused)) => *refused += 1,
-                None => cut.owners.push((op, 0)),
+            if !cut.owners.contains(&op) {
+                cut.owners.push(op);
             }
             return;
         }
         let mut before = vec![0; self.sector_size];
         self.visible.read(sector * self.sector_size as u64, &mut before);
-        self.cuts.push(Cut { sector, before, owners: SmallVec::from_slice(&[(op, 0)]) });
+        self.cuts.push(Cut { sector, before, owners: SmallVec::from_slice(&[op]) });
     }
 
     /// `sectors` are about to change: keeps what they hold. Those that were torn are so no longer.

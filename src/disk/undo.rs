@@ -130,11 +130,12 @@ impl Undo {
     /// A sync that began at `mark` has failed after a part of it was written, though not the length.
     pub(super) fn partly_synced(&mut self, mark: u64, sector_size: usize, fates: &mut Fates) {
         let mut durable = vec![false; self.changes.len()];
-        let length = self.changes.iter().find(|change| change.what == LENGTH);
-        let edge = length.and_then(|change| edge(change.replaced, sector_size));
+        // A crash may go back to any of these.
+        let lengths = self.changes.iter().filter(|change| change.what == LENGTH);
+        let edges: Vec<u64> = lengths.filter_map(|it| edge(it.replaced, sector_size)).collect();
         self.groups(self.before(mark), |_, changes| {
             let what = changes[0].0;
-            if what == LENGTH || Some(what) == edge {
+            if what == LENGTH || edges.contains(&what) {
                 return;
             }
             let chosen = fates.choose(what, changes.len());

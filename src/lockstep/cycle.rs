@@ -86,7 +86,7 @@ struct Run<'r, 's, S> {
 
 impl<S: Subject> Run<'_, '_, S> {
     fn to_the_end(&mut self) -> Result<(), Wrong> {
-        let mut device = self.open(None)?;
+        let (mut device, _) = self.open(None)?;
         loop {
             let stop = self.cycle(&device)?;
             self.check_leak(&device)?;
@@ -100,8 +100,7 @@ impl<S: Subject> Run<'_, '_, S> {
                 Stop::Reopen(op) => {
                     drop(device);
                     self.session.inner().stats.reopens += 1;
-                    device = self.open(Some(op))?;
-                    self.verify(&device)?;
+                    device = self.reopen(op)?;
                 }
             }
         }
@@ -148,8 +147,19 @@ impl<S: Subject> Run<'_, '_, S> {
     /// The power fails, and the device is opened again and read back.
     fn crash(&mut self, op: OpId, survivors: Survivors) -> Result<S::Device, Wrong> {
         self.power_fails(op, survivors);
-        let device = self.open(Some(op).filter(|&op| op != 0))?;
+        let (device, _) = self.open(Some(op).filter(|&op| op != 0))?;
         self.recover(&device)?;
+        Ok(device)
+    }
+
+    /// The device was closed, and is opened again and read back.
+    fn reopen(&mut self, op: OpId) -> Result<S::Device, Wrong> {
+        let (device, crashed) = self.open(Some(op))?;
+        if crashed {
+            self.recover(&device)?
+        } else {
+            self.verify(&device)?
+        }
         Ok(device)
     }
 
@@ -163,14 +173,15 @@ impl<S: Subject> Run<'_, '_, S> {
         inner.twin.crash();
     }
 
-    /// Opens the device. The step `op`, if it is one that opens, disturbs that, once.
-    fn open(&mut self, op: Option<OpId>) -> Result<S::Device, Wrong> {
+    /// Opens the device. The step `op`, if it is one that opens, disturbs that, once. Tells whether
+    /// the power failed meanwhile.
+    fn open(&mut self, op: Option<OpId>) -> Result<(S::Device, bool), Wrong> {
         let session = self.session;
         let undisturbed = Step::new(Op::Reopen);
         let step = op.and_then(|op| session.scenario.steps.get(op as usize - 1));
         let opens = |step: &&Step| matches!(step.op, Op::Reopen | Op::Crash(_));
         let mut step = step.filter(opens).unwrap_or(&undisturbed);
-        let op = op.unwrap_or(0);
+        let (op, mut crashed) = (op.unwrap_or(0), false);
         loop {
             session.disk.begin(op, &step.faults);
             let (disk, spec) = (session.disk, &session.scenario.device);
@@ -191,11 +202,14 @@ impl<S: Subject> Run<'_, '_, S> {
                     judged.map_err(|violation| (op, violation))?;
                     if let Ok(device) = opened {
                         twin.reopened();
-                        return Ok(device);
+                        return Ok((device, crashed));
                     }
                 }
                 Ended::Dropped => {}
-                Ended::Crashed(survivors) => self.power_fails(op, survivors),
+                Ended::Crashed(survivors) => {
+                    crashed = true;
+                    self.power_fails(op, survivors);
+                }
             }
         }
     }

@@ -54,9 +54,15 @@ impl Version {
         }
     }
 
-    fn is_covered(&self, called: Tick, doubt: Tick) -> bool {
-        let hidden = if called < doubt { self.hidden } else { self.firmly_hidden };
-        hidden <= called
+    /// Whether a sync called at the tick `called` promises that this cannot come back. One that was
+    /// called between two failures is not held to anything: which of what it covered was in doubt
+    /// is no longer known.
+    fn is_covered(&self, called: Tick, doubt: Option<Doubt>) -> bool {
+        match doubt {
+            Some(Doubt { last, .. }) if called > last => self.firmly_hidden <= called,
+            Some(Doubt { first, .. }) if called >= first => false,
+            _ => self.hidden <= called,
+        }
     }
 
     fn matches(&self, bytes: &[u8], salt: u64, sector: u64) -> bool {
@@ -66,6 +72,14 @@ impl Version {
             op => payload::matches(bytes, salt, op, sector),
         }
     }
+}
+
+/// When syncs failed since the last crash. What was unsynced then may never become durable, however
+/// often a later sync succeeds, as the kernel may have marked it clean.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    first: Tick,
+    last: Tick,
 }
 
 /// The versions of one sector; none stands for one of zeros, visible and durable.
@@ -87,20 +101,18 @@ pub(super) struct LegalSets {
     /// Sectors with more than one version: those a sync or a crash changes.
     unsettled: Vec<u64>,
     times: Vec<Times>,
-    /// When a sync last failed; 0 if none did. What was unsynced then may never become durable,
-    /// however often a later sync succeeds, as the kernel may have marked it clean.
-    doubt: Tick,
+    doubt: Option<Doubt>,
 }
 
 impl LegalSets {
     pub(super) fn new() -> Self {
         let times = vec![Times { began: 0, ended: 0 }];
-        Self { salt: 0, sectors: Sparse::new(CHUNK), unsettled: Vec::new(), times, doubt: 0 }
+        Self { salt: 0, sectors: Sparse::new(CHUNK), unsettled: Vec::new(), times, doubt: None }
     }
 
     /// Back to a device of zeros.
     pub(super) fn reset(&mut self, salt: u64) {
-        (self.salt, self.doubt) = (salt, 0);
+        (self.salt, self.doubt) = (salt, None);
         self.unsettled.clear();
         self.times.truncate(1);
         self.sectors.clear(|sectors| {
@@ -174,7 +186,7 @@ impl LegalSets {
         horizon: Tick,
     ) {
         let began = self.times(op).began;
-        let firm = began > self.doubt;
+        let firm = self.is_firm(began);
         self.each(range, |_, sector, times, _| {
             for version in &mut sector.versions {
                 if version.op != op && times[version.op as usize].ended < began {
@@ -188,9 +200,15 @@ impl LegalSets {
         });
     }
 
+    /// Whether what was written from `began` on is free of doubt.
+    fn is_firm(&self, began: Tick) -> bool {
+        self.doubt.is_none_or(|doubt| began > doubt.last)
+    }
+
     /// A sync has failed: what is unsynced now is in doubt until it is written again.
     pub(super) fn sync_failed(&mut self, now: Tick) {
-        self.doubt = now;
+        let first = self.doubt.map_or(now, |doubt| doubt.first);
+        self.doubt = Some(Doubt { first, last: now });
         for &number in &self.unsettled {
             for version in &mut self.sectors.get_mut(number).versions {
                 version.firmly_hidden = NEVER;
@@ -246,7 +264,8 @@ impl LegalSets {
             .or_else(|| candidates().find(|version| version.anything))?;
         if candidates().all(|version| !version.anything) {
             // What had ended before the read began, and is not what it saw, stands no longer.
-            let firm = self.times[seen.op as usize].began > self.doubt;
+            let firm =
+                self.doubt.is_none_or(|doubt| self.times[seen.op as usize].began > doubt.last);
             for version in &mut sector.versions {
                 if version.op != seen.op && self.times[version.op as usize].ended <= began {
                     version.hide(now, firm);
@@ -296,7 +315,7 @@ impl LegalSets {
 
     /// All unsettled sectors have been recovered.
     pub(super) fn recovered(&mut self) {
-        self.doubt = 0;
+        self.doubt = None;
         for number in self.unsettled.drain(..) {
             self.sectors.get_mut(number).unsettled = false;
         }

@@ -1,0 +1,198 @@
+//! A campaign: many scenarios, in parallel, each on one thread.
+
+use crate::cli::{ProfileArg, RunArgs, Shard};
+use crate::quiet;
+use anyhow::Context;
+use blocktwin::lockstep::{Digest, FileBacked, Options, Report, Runner, Stats, Verdict};
+use blocktwin::scenario::{Scenario, generate};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// So long a campaign is by default.
+const DEFAULT_TIME: Duration = Duration::from_secs(10);
+
+/// A worker takes so many seeds at a time.
+const BATCH: u64 = 16;
+
+/// What a campaign has found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) stats: Stats,
+    /// Over the digests of all scenarios, in whatever order they ran.
+    pub(crate) digest: u128,
+    /// The divergence with the smallest seed.
+    pub(crate) failure: Option<Failure>,
+    /// The smallest seed that gave two different digests.
+    pub(crate) unrepeatable: Option<u64>,
+    pub(crate) seconds: f64,
+    pub(crate) interrupted: bool,
+}
+
+/// A scenario whose device diverged.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) seed: u64,
+    pub(crate) scenario: Scenario,
+    pub(crate) report: Report,
+}
+
+/// Set by Ctrl-C: workers stop after the scenario at hand.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes the first Ctrl-C end the campaign, and the second the program.
+pub(crate) fn catch_interrupts() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot catch Ctrl-C")
+}
+
+/// What all workers share.
+struct Campaign<'a> {
+    args: &'a RunArgs,
+    seeds: Range<u64>,
+    shard: Shard,
+    deadline: Option<Instant>,
+    /// The number of batches that were taken.
+    taken: AtomicU64,
+    stop: AtomicBool,
+    progress: ProgressBar,
+}
+
+/// Runs the campaign that `args` ask for.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Findings> {
+    let started = now();
+    let time = args.time.or_else(|| args.seeds.is_none().then_some(DEFAULT_TIME));
+    let seeds = args.seeds.clone().unwrap_or(0..u64::MAX);
+    let campaign = Campaign {
+        args,
+        shard: args.shard.unwrap_or(Shard::WHOLE),
+        deadline: time.and_then(|time| started.checked_add(time)),
+        taken: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        progress: progress(&seeds, time),
+        seeds,
+    };
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let findings = Mutex::new(Findings::default());
+    let worked = in_parallel(jobs.map_or(1, usize::from), || {
+        let done = campaign.work().inspect_err(|_| campaign.stop.store(true, Ordering::Relaxed))?;
+        findings.lock().unwrap_or_else(PoisonError::into_inner).add(done);
+        anyhow::Ok(())
+    });
+    campaign.progress.finish_and_clear();
+    worked.into_iter().collect::<anyhow::Result<()>>()?;
+    let mut findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    findings.seconds = started.elapsed().as_secs_f64();
+    findings.interrupted = INTERRUPTED.load(Ordering::Relaxed);
+    Ok(findings)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a campaign takes steers no run")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Does `work` on so many threads.
+#[expect(clippy::disallowed_methods, reason = "each scenario runs on one thread")]
+fn in_parallel<T: Send>(jobs: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(&work)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, T>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().map(join).collect()
+    })
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress(seeds: &Range<u64>, time: Option<Duration>) -> ProgressBar {
+    let bounded = seeds.end != u64::MAX && time.is_none();
+    let (bar, template) = if bounded {
+        let bar = ProgressBar::new(seeds.end - seeds.start);
+        (bar, "{bar:40} {human_pos}/{human_len} scenarios, {per_sec}, {eta} left")
+    } else {
+        (ProgressBar::no_length(), "{spinner} {human_pos} scenarios, {per_sec}, {elapsed}")
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl Campaign<'_> {
+    /// What one worker does.
+    fn work(&self) -> anyhow::Result<Findings> {
+        let medium = self.args.medium.make()?;
+        let mut runner = Runner::new(FileBacked, medium);
+        let mut findings = Findings::default();
+        while let Some(batch) = self.take() {
+            for n in batch {
+                let seed = self.shard.seed(self.seeds.start, n);
+                let Some(seed) = seed.filter(|seed| self.seeds.contains(seed)) else {
+                    return Ok(findings);
+                };
+                if self.is_over() {
+                    return Ok(findings);
+                }
+                self.scenario(&mut runner, seed, &mut findings)?;
+                self.progress.inc(self.shard.count);
+            }
+        }
+        Ok(findings)
+    }
+
+    fn take(&self) -> Option<Range<u64>> {
+        let start = self.taken.fetch_add(1, Ordering::Relaxed).checked_mul(BATCH)?;
+        Some(start..start.checked_add(BATCH)?)
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+            || INTERRUPTED.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| now() >= deadline)
+    }
+
+    fn scenario(
+        &self,
+        runner: &mut Runner<FileBacked>,
+        seed: u64,
+        findings: &mut Findings,
+    ) -> anyhow::Result<()> {
+        let ProfileArg(profile) = self.args.profile;
+        let scenario = generate(seed, profile);
+        let mut once = || {
+            let report = quiet::panics(|| runner.run(&scenario, Options::default()));
+            report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
+        };
+        let report = once()?;
+        if self.args.double_run && once()?.digest != report.digest {
+            self.stop.store(true, Ordering::Relaxed);
+            findings.unrepeatable.get_or_insert(seed);
+        }
+        findings.stats.add(&report.stats);
+        // A sum, so that the order in which workers finish does not matter.
+        let numbered = Digest(seed.into()).then(report.digest);
+        findings.digest = findings.digest.wrapping_add(numbered.0);
+        if report.verdict != Verdict::Pass {
+            self.stop.store(true, Ordering::Relaxed);
+            findings.failure.get_or_insert(Failure { seed, scenario, report });
+        }
+        Ok(())
+    }
+}
+
+impl Findings {
+    fn add(&mut self, other: Self) {
+        self.stats.add(&other.stats);
+        self.digest = self.digest.wrapping_add(other.digest);
+        self.unrepeatable = [self.unrepeatable, other.unrepeatable].into_iter().flatten().min();
+        let failures = [self.failure.take(), other.failure].into_iter().flatten();
+        self.failure = failures.min_by_key(|failure| failure.seed);
+    }
+}

@@ -1,0 +1,127 @@
+//! What a campaign did, for people and for programs.
+
+use crate::campaign::Findings;
+use crate::cli::RunArgs;
+use blocktwin::disk::FaultClass;
+use blocktwin::model::Clause;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// Kinds of faults and clauses that the campaign never put to the test.
+pub(crate) fn unexercised(findings: &Findings) -> Vec<String> {
+    let faults = FaultClass::ALL.into_iter();
+    let idle = faults.filter(|&class| findings.stats.faults_of(class).consequential == 0);
+    let clauses = Clause::ALL.into_iter();
+    let unchecked = clauses.filter(|&clause| findings.stats.checks.of(clause) == 0);
+    let idle = idle.map(|class| format!("fault {}", class.name()));
+    idle.chain(unchecked.map(|clause| format!("clause \"{}\"", clause.name()))).collect()
+}
+
+fn per_second(findings: &Findings) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+    let ops = findings.stats.ops as f64;
+    if findings.seconds > 0.0 { ops / findings.seconds } else { 0.0 }
+}
+
+/// One JSON object.
+pub(crate) fn json(findings: &Findings) -> Value {
+    let stats = &findings.stats;
+    let faults: Map<String, Value> = FaultClass::ALL
+        .into_iter()
+        .map(|class| {
+            let count = stats.faults_of(class);
+            let counts = json!({"injected": count.injected, "consequential": count.consequential});
+            (class.name().to_owned(), counts)
+        })
+        .collect();
+    let clauses: Map<String, Value> = Clause::ALL
+        .into_iter()
+        .map(|clause| (clause.name().to_owned(), stats.checks.of(clause).into()))
+        .collect();
+    json!({
+        "scenarios": stats.scenarios,
+        "ops": stats.ops,
+        "crashes": stats.crashes,
+        "reopens": stats.reopens,
+        "divergences": u64::from(findings.failure.is_some()),
+        "seconds": findings.seconds,
+        "ops_per_second": per_second(findings),
+        "digest": format!("{:032x}", findings.digest),
+        "interrupted": findings.interrupted,
+        "faults": faults,
+        "clauses": clauses,
+        "unexercised": unexercised(findings),
+    })
+}
+
+/// A few lines and two tables.
+pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
+    let stats = &findings.stats;
+    let mut text = String::new();
+    let verdict = match (&findings.failure, findings.interrupted) {
+        (Some(_), _) => "DIVERGED",
+        (None, true) => "interrupted; no divergence so far",
+        (None, false) => "passed",
+    };
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{} scenarios on {}: {verdict}\n\
+         {} operations ({} dropped midway), {} crashes, {} clean reopens\n\
+         {:.1} s, {:.0} operations/s, digest {:032x}\n",
+        grouped(stats.scenarios),
+        args.medium.name(),
+        grouped(stats.ops),
+        grouped(stats.dropped),
+        grouped(stats.crashes),
+        grouped(stats.reopens),
+        findings.seconds,
+        per_second(findings),
+        findings.digest,
+    );
+    let _ = writeln!(text, "{:<26}{:>14}{:>16}", "fault", "injected", "consequential");
+    for class in FaultClass::ALL {
+        let count = stats.faults_of(class);
+        let (injected, consequential) = (grouped(count.injected), grouped(count.consequential));
+        let _ = writeln!(text, "{:<26}{injected:>14}{consequential:>16}", class.name());
+    }
+    let _ = writeln!(text, "\n{:<26}{:>14}", "clause", "checked");
+    for clause in Clause::ALL {
+        let _ = writeln!(text, "{:<26}{:>14}", clause.name(), grouped(stats.checks.of(clause)));
+    }
+    let unexercised = unexercised(findings);
+    if !unexercised.is_empty() {
+        let _ = writeln!(text, "\nnever exercised: {}", unexercised.join(", "));
+    }
+    text
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_apart() {
+        let shown = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_campaign_that_did_nothing_exercised_nothing() {
+        let all = FaultClass::ALL.len() + Clause::ALL.len();
+        assert_eq!(unexercised(&Findings::default()).len(), all);
+    }
+}
