@@ -24,7 +24,7 @@ pub use trace::{Digest, Event};
 
 use crate::device::{BufferAllocator, BufferSource, Geometry, GeometryError};
 use crate::disk::{Medium, SimDisk};
-use crate::model::{Kind, OpId, Twin, Violation};
+use crate::model::{Kind, OpId, TrimEffect, Twin, Violation};
 use crate::scenario::{DeviceSpec, ExpectedVerdict, Scenario};
 use std::io;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl<S: Subject> Runner<S> {
     pub fn new(subject: S, medium: Medium) -> Self {
         // Replaced before it is used.
         let Ok(geometry) = Geometry::new(512, 512, 1) else { unreachable!("a valid geometry") };
-        let twin = Twin::new(geometry, false, 0);
+        let twin = Twin::new(geometry, false, TrimEffect::default(), 0);
         Self { subject, disk: SimDisk::new(medium), twin, heaps: Vec::new() }
     }
 
@@ -128,7 +128,8 @@ impl<S: Subject> Runner<S> {
         let geometry = spec.geometry()?;
         let reset = self.disk.reset(spec.sector_size, spec.file_length, geometry.size());
         reset.map_err(RunError::Medium)?;
-        self.twin.reset(geometry, spec.read_only, scenario.salt);
+        let trims = self.subject.trim_effect(spec);
+        self.twin.reset(geometry, spec.read_only, trims, scenario.salt);
         let heap = self.heap(spec);
         let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
         let mut report = cycle::run(subject, disk, twin, heap, scenario, options);

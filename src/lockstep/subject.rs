@@ -2,7 +2,8 @@
 
 use crate::device::{BufferAllocator, Device, DeviceError, DeviceOptions, FileBackedDevice};
 use crate::disk::SimFile;
-use crate::scenario::DeviceSpec;
+use crate::model::TrimEffect;
+use crate::scenario::{DeviceSpec, Trim};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -58,6 +59,11 @@ pub trait Subject {
         spec: &DeviceSpec,
         buffers: Arc<BufferAllocator>,
     ) -> impl Future<Output = Result<Self::Device, DeviceError>>;
+
+    /// What the device promises of what was trimmed. Unless it says otherwise, nothing.
+    fn trim_effect(&self, _spec: &DeviceSpec) -> TrimEffect {
+        TrimEffect::Unspecified
+    }
 }
 
 /// The real one: [`FileBackedDevice`].
@@ -81,5 +87,14 @@ impl Subject for FileBacked {
         let whole = spec.geometry()?.size() == spec.file_length;
         let options = if whole { options } else { options.block_count(spec.block_count) };
         FileBackedDevice::with_options(file, options).await
+    }
+
+    /// As [`TrimMode`](crate::device::TrimMode) says.
+    fn trim_effect(&self, spec: &DeviceSpec) -> TrimEffect {
+        match spec.trim {
+            Trim::Scribble => TrimEffect::Scribble,
+            Trim::PunchHole => TrimEffect::Zeros,
+            Trim::Ignore => TrimEffect::Nothing,
+        }
     }
 }

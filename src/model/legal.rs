@@ -42,8 +42,20 @@ pub(super) struct Version {
     firmly_hidden: Tick,
     /// A crash cannot leave it any more. Implies that it is hidden.
     settled: bool,
-    /// The content is unspecified: a trim, or a sector that the kernel left torn.
-    pub(super) anything: bool,
+    pub(super) leaves: Leaves,
+}
+
+/// What a version holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// What its write wrote.
+    Payload,
+    /// Zeros: what the device held first, or after some trims.
+    Zeros,
+    /// What other trims leave.
+    Scribble,
+    /// Unspecified: after trims of which nothing is known, or where the kernel left a sector torn.
+    Anything,
 }
 
 impl Version {
@@ -66,10 +78,21 @@ impl Version {
     }
 
     fn matches(&self, bytes: &[u8], salt: u64, sector: u64) -> bool {
-        match self.op {
-            _ if self.anything => true,
-            0 => payload::is_zero(bytes),
-            op => payload::matches(bytes, salt, op, sector),
+        match self.leaves {
+            Leaves::Payload => payload::matches(bytes, salt, self.op, sector),
+            Leaves::Zeros => payload::is_zero(bytes),
+            Leaves::Scribble => payload::is_scribble(bytes),
+            Leaves::Anything => true,
+        }
+    }
+
+    /// Whether it cannot be told from `other` by what is read.
+    fn resembles(&self, other: &Self) -> bool {
+        let either = |leaves| self.leaves == leaves || other.leaves == leaves;
+        match self.leaves {
+            _ if either(Leaves::Anything) => true,
+            Leaves::Payload => self.op == other.op && self.leaves == other.leaves,
+            leaves => leaves == other.leaves,
         }
     }
 }
@@ -91,7 +114,7 @@ struct Sector {
 }
 
 const FIRST: Version =
-    Version { op: 0, hidden: NEVER, firmly_hidden: NEVER, settled: false, anything: false };
+    Version { op: 0, hidden: NEVER, firmly_hidden: NEVER, settled: false, leaves: Leaves::Zeros };
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
 #[derive(Debug)]
@@ -160,9 +183,9 @@ impl LegalSets {
     }
 
     /// From now on the sectors may hold what `op` leaves in them.
-    pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, anything: bool) {
+    pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, leaves: Leaves) {
         self.each(range, |number, sector, _, unsettled| {
-            sector.versions.push(Version { op, anything, ..FIRST });
+            sector.versions.push(Version { op, leaves, ..FIRST });
             if !sector.unsettled {
                 sector.unsettled = true;
                 unsettled.push(number);
@@ -254,22 +277,18 @@ impl LegalSets {
         if let [only] = &*sector.versions {
             return only.matches(bytes, salt, number).then_some(*only);
         }
+        let versions = &mut sector.versions;
         let legal = |version: &&Version| version.hidden > began;
-        let by_name = |version: &&Version| !version.anything;
-        let matching = |version: &&Version| version.matches(bytes, salt, number);
-        let candidates = || sector.versions.iter().rev().filter(legal);
-        let seen = *candidates()
-            .filter(by_name)
-            .find(matching)
-            .or_else(|| candidates().find(|version| version.anything))?;
-        if candidates().all(|version| !version.anything) {
-            // What had ended before the read began, and is not what it saw, stands no longer.
-            let firm =
-                self.doubt.is_none_or(|doubt| self.times[seen.op as usize].began > doubt.last);
-            for version in &mut sector.versions {
-                if version.op != seen.op && self.times[version.op as usize].ended <= began {
-                    version.hide(now, firm);
-                }
+        let seen = *newest_match(versions.iter().filter(legal), bytes, salt, number)?;
+        // What had ended before the read began, and is not what it saw, stands no longer.
+        let times = |version: &Version| self.times[version.op as usize];
+        let firm = self.doubt.is_none_or(|doubt| {
+            let mut alike = versions.iter().filter(|it| it.resembles(&seen));
+            alike.all(|version| times(version).began > doubt.last)
+        });
+        for version in versions {
+            if !version.resembles(&seen) && times(version).ended <= began {
+                version.hide(now, firm);
             }
         }
         Some(seen)
@@ -303,14 +322,23 @@ impl LegalSets {
             return payload::is_zero(bytes).then_some(FIRST);
         };
         let salt = self.salt;
+        let times = &self.times;
         let versions = &mut self.sectors.get_mut(number).versions;
-        let seen = *versions
-            .iter()
-            .find(|version| version.anything)
-            .or_else(|| versions.iter().rev().find(|it| it.matches(bytes, salt, number)))?;
+        let seen = *newest_match(versions.iter(), bytes, salt, number)?;
+        let unknown = versions.iter().find(|version| version.leaves == Leaves::Anything);
+        let kept = *unknown.unwrap_or(&seen);
+        // Of several that look alike any may be the one: what is said of it has to hold for all.
+        let alike = versions.iter().filter(|version| version.resembles(&seen));
+        let proven = alike.fold(seen, |one, other| Version {
+            op: std::cmp::min_by_key(one.op, other.op, |&op| times[op as usize].began),
+            hidden: one.hidden.max(other.hidden),
+            firmly_hidden: one.firmly_hidden.max(other.firmly_hidden),
+            leaves: kept.leaves,
+            ..one
+        });
         versions.clear();
-        versions.push(Version { hidden: NEVER, firmly_hidden: NEVER, ..seen });
-        Some(seen)
+        versions.push(Version { hidden: NEVER, firmly_hidden: NEVER, ..kept });
+        Some(proven)
     }
 
     /// All unsettled sectors have been recovered.
@@ -342,6 +370,19 @@ impl LegalSets {
         }
         runs
     }
+}
+
+/// The newest version that holds `bytes`; one of which nothing is known only where no other does.
+fn newest_match<'a>(
+    versions: impl DoubleEndedIterator<Item = &'a Version> + Clone,
+    bytes: &[u8],
+    salt: u64,
+    sector: u64,
+) -> Option<&'a Version> {
+    let known = |version: &&Version| version.leaves != Leaves::Anything;
+    let mut named = versions.clone().rev().filter(known);
+    let found = named.find(|version| version.matches(bytes, salt, sector));
+    found.or_else(|| versions.rev().find(|version| !known(version)))
 }
 
 /// Drops the versions of which neither a crash nor a read under way can show anything.

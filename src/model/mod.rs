@@ -30,6 +30,6 @@ mod tests;
 pub use clause::{Checks, Clause};
 pub use device::ModelDevice;
 pub use payload::{Content, OpId};
-pub use request::{Evidence, Outcome, Request};
+pub use request::{Evidence, Outcome, Request, TrimEffect};
 pub use twin::{Twin, UNSPECIFIED};
 pub use violation::{Expected, Finding, Kind, Violation};

@@ -39,6 +39,7 @@ impl Head {
     }
 
     /// The two words of pair `pair`.
+    #[cfg(test)]
     fn pair(self, pair: u64) -> (u64, u64) {
         let step = |word: u64, step: u64| word.wrapping_add(pair.wrapping_mul(step));
         (step(self.0, STEP.0), step(self.1, STEP.1))
@@ -83,6 +84,13 @@ pub(crate) fn is_zero(sector_bytes: &[u8]) -> bool {
     sector_bytes.chunks_exact(16).fold(0, |seen, pair| seen | words(pair).0 | words(pair).1) == 0
 }
 
+/// Whether all of `sector_bytes` are what a scribbling trim leaves.
+pub(crate) fn is_scribble(sector_bytes: &[u8]) -> bool {
+    let whole = u64::from_le_bytes([SCRIBBLE; 8]);
+    let differ = |seen, (a, b)| seen | (a ^ whole) | (b ^ whole);
+    sector_bytes.chunks_exact(16).map(words).fold(0, differ) == 0
+}
+
 fn words(pair: &[u8]) -> (u64, u64) {
     let word = |at: usize| {
         let mut bytes = [0; 8];
@@ -124,7 +132,7 @@ pub(crate) fn identify(sector_bytes: &[u8], salt: u64) -> Content {
     if is_zero(sector_bytes) {
         return Content::Zeros;
     }
-    if sector_bytes.iter().all(|&byte| byte == SCRIBBLE) {
+    if is_scribble(sector_bytes) {
         return Content::Scribble;
     }
     let head = source_at(sector_bytes, salt, 0);

@@ -81,6 +81,20 @@ impl Request {
     }
 }
 
+/// What the device that is under test promises of the contents of what was trimmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrimEffect {
+    /// Nothing: they are unspecified until they are written again. All that clause 8 asks for.
+    #[default]
+    Unspecified,
+    /// Every byte is `0xab`.
+    Scribble,
+    /// They are zeros.
+    Zeros,
+    /// They stay.
+    Nothing,
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome<'a> {

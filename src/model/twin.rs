@@ -2,9 +2,9 @@
 
 use super::answer::{Case, Standing};
 use super::clause::{Checks, Clause};
-use super::legal::{LegalSets, Tick, Version};
+use super::legal::{Leaves, LegalSets, Tick, Version};
 use super::payload::{self, Content, OpId};
-use super::request::{Evidence, Outcome, Request};
+use super::request::{Evidence, Outcome, Request, TrimEffect};
 use super::violation::{Expected, Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 use std::ops::Range;
@@ -22,6 +22,7 @@ const FINDINGS: usize = 8;
 pub struct Twin {
     geometry: Geometry,
     read_only: bool,
+    trims: TrimEffect,
     salt: u64,
     now: Tick,
     legal: LegalSets,
@@ -53,14 +54,16 @@ pub const UNSPECIFIED: OpId = OpId::MAX;
 impl Twin {
     /// The twin of a device of zeros.
     ///
-    /// `salt` tells this run's contents from any other's.
-    pub fn new(geometry: Geometry, read_only: bool, salt: u64) -> Self {
+    /// `trims` is what the device promises of what was trimmed; `salt` tells this run's contents
+    /// from any other's.
+    pub fn new(geometry: Geometry, read_only: bool, trims: TrimEffect, salt: u64) -> Self {
         let nothing = Entry { request: Request::Flush, changes: 0..0, succeeded: true };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
             geometry,
             read_only,
+            trims,
             salt,
             now: 0,
             legal,
@@ -75,8 +78,9 @@ impl Twin {
     }
 
     /// As [`new`](Self::new), in the memory of this one.
-    pub fn reset(&mut self, geometry: Geometry, read_only: bool, salt: u64) {
-        (self.geometry, self.read_only, self.salt, self.now) = (geometry, read_only, salt, 0);
+    pub fn reset(&mut self, geometry: Geometry, read_only: bool, trims: TrimEffect, salt: u64) {
+        (self.geometry, self.read_only, self.trims) = (geometry, read_only, trims);
+        (self.salt, self.now) = (salt, 0);
         self.legal.reset(salt);
         self.log.truncate(1);
         self.under_way.clear();
@@ -126,9 +130,17 @@ impl Twin {
         let mut changes = 0..0;
         let refused = self.read_only || self.standing.closed.is_some();
         if request.is_change() && !refused {
-            changes = request.sectors(&self.geometry);
-            let anything = matches!(request, Request::Trim { .. });
-            self.legal.may_hold(op, changes.clone(), anything);
+            let leaves = match (request, self.trims) {
+                (Request::Trim { .. }, TrimEffect::Nothing) => None,
+                (Request::Trim { .. }, TrimEffect::Zeros) => Some(Leaves::Zeros),
+                (Request::Trim { .. }, TrimEffect::Scribble) => Some(Leaves::Scribble),
+                (Request::Trim { .. }, TrimEffect::Unspecified) => Some(Leaves::Anything),
+                _ => Some(Leaves::Payload),
+            };
+            if let Some(leaves) = leaves {
+                changes = request.sectors(&self.geometry);
+                self.legal.may_hold(op, changes.clone(), leaves);
+            }
         }
         if self.log.len() <= op as usize {
             let nothing = self.log[0].clone();
@@ -241,7 +253,7 @@ impl Twin {
     fn torn(&mut self, op: OpId, evidence: &Evidence<'_>) {
         let changes = self.log[op as usize].changes.clone();
         for &sector in evidence.torn.iter().filter(|sector| changes.contains(sector)) {
-            self.legal.may_hold(op, sector..sector + 1, true);
+            self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
         }
     }
 
@@ -329,9 +341,11 @@ impl Twin {
 
     /// A legal version was seen.
     fn note(&mut self, version: Version) {
-        self.seen.push(if version.anything { UNSPECIFIED } else { version.op });
+        let unknown = version.leaves == Leaves::Anything;
+        self.seen.push(if unknown { UNSPECIFIED } else { version.op });
         let clause = match version {
-            Version { anything: true, .. } => Clause::Trim,
+            Version { leaves: Leaves::Scribble | Leaves::Anything, .. } => Clause::Trim,
+            Version { leaves: Leaves::Zeros, op: 1.., .. } => Clause::Trim,
             Version { op, .. } if !self.log[op as usize].succeeded => Clause::OldOrNew,
             _ => Clause::ReadYourWrites,
         };
@@ -341,9 +355,10 @@ impl Twin {
     fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
         let expected =
             self.legal.expected(sector, began).into_iter().map(|version| match version {
-                Version { anything: true, op, .. } => Expected::Anything(op),
                 Version { op: 0, .. } => Expected::Zeros,
-                Version { op, .. } => Expected::Written(op),
+                Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
+                Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
+                Version { op, .. } => Expected::Trimmed(op),
             });
         Finding { sector, expected: expected.collect(), found: self.identify(bytes) }
     }
@@ -441,7 +456,8 @@ impl Twin {
             match self.legal.recover(sector, bytes) {
                 Some(version) => {
                     self.recovered.push((sector, version));
-                    self.seen.push(if version.anything { UNSPECIFIED } else { version.op });
+                    let unknown = version.leaves == Leaves::Anything;
+                    self.seen.push(if unknown { UNSPECIFIED } else { version.op });
                     self.checks.count(Clause::Durability, 1);
                 }
                 None if findings.len() < FINDINGS => {
@@ -474,7 +490,7 @@ impl Twin {
         barriers: &[(Tick, Tick, OpId)],
         recovered: &[(u64, Version)],
     ) -> Result<(), Violation> {
-        let named = || recovered.iter().filter(|(_, version)| !version.anything);
+        let named = || recovered.iter().filter(|(_, it)| it.leaves != Leaves::Anything);
         let began = |version: &Version| self.legal.times(version.op).began;
         let newest = named().max_by_key(|(_, version)| began(version));
         let Some((late, survivor)) = newest.filter(|_| !barriers.is_empty()) else {

@@ -103,6 +103,8 @@ pub enum Expected {
     Zeros,
     /// What this operation wrote.
     Written(OpId),
+    /// What this trim left.
+    Trimmed(OpId),
     /// Anything: trimmed by this operation, or torn by the kernel under it.
     Anything(OpId),
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Expected {
         match self {
             Self::Zeros => write!(f, "zeros"),
             Self::Written(op) => write!(f, "write #{op}"),
+            Self::Trimmed(op) => write!(f, "what trim #{op} left"),
             Self::Anything(op) => write!(f, "anything since #{op}"),
         }
     }
