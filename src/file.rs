@@ -34,6 +34,7 @@ use std::sync::Arc;
 /// assert_eq!(block_on(BackingFile::len(&file))?, 8);
 /// # std::io::Result::Ok(())
 /// ```
+#[expect(clippy::len_without_is_empty, reason = "a length in bytes, which may fail to be told")]
 pub trait BackingFile: Send + Sync {
     /// Reads up to `buffer.len()` bytes at `offset`; 0 means the end of the file.
     ///

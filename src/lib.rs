@@ -1,5 +1,88 @@
-//! placeholder
-#![deny(unsafe_code)]
+//! Deterministic simulation testing for block storage.
+//!
+//! blocktwin runs a **real block device** and its **in-memory twin** in lockstep, under a seeded
+//! single-threaded executor, while it injects faults beneath the device and crashes it at any
+//! point. After every operation the two are compared. A run is a pure function of its scenario: the
+//! same scenario gives the same trace, byte for byte, on every machine.
+//!
+//! It finds the bugs that disks in virtual machine monitors, databases and image tools have shipped:
+//! flushes that never sync, barriers that order nothing, trims that outrun their range, failed syncs
+//! that are retried into data loss. And it names them in one sentence.
+//!
+//! # A device with a bug
+//!
+//! A flush that forgets to sync, in a device that is otherwise the real one:
+//!
+//! ```
+//! use blocktwin::device::{
+//!     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry,
+//!     MutableBufferRef, WriteOptions,
+//! };
+//! use blocktwin::disk::{Medium, SimFile};
+//! use blocktwin::lockstep::{FileBacked, Options, Runner, Subject};
+//! use blocktwin::model::Kind;
+//! use blocktwin::scenario::{DeviceSpec, Profile, generate};
+//! use std::sync::Arc;
+//!
+//! struct Forgetful(FileBackedDevice<SimFile>);
+//!
+//! impl Device for Forgetful {
+//!     async fn flush(&self) -> Result<(), DeviceError> {
+//!         Ok(()) // "it is only a cache"
+//!     }
+//!     // The rest is as it should be.
+//! #     fn geometry(&self) -> Geometry { self.0.geometry() }
+//! #     fn is_read_only(&self) -> bool { self.0.is_read_only() }
+//! #     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> { self.0.allocate_buffer(size) }
+//! #     async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+//! #         self.0.read(offset, buffer).await
+//! #     }
+//! #     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions)
+//! #         -> Result<(), DeviceError> { self.0.write(offset, buffer, options).await }
+//! #     async fn barrier(&self) -> Result<(), DeviceError> { self.0.barrier().await }
+//! #     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+//! #         self.0.trim(offset, length).await
+//! #     }
+//! #     async fn close(&self) -> Result<(), DeviceError> { self.0.close().await }
+//! }
+//!
+//! struct Bug;
+//!
+//! impl Subject for Bug {
+//!     type Device = Forgetful;
+//!
+//!     async fn open(
+//!         &self,
+//!         file: SimFile,
+//!         spec: &DeviceSpec,
+//!         buffers: Arc<BufferAllocator>,
+//!     ) -> Result<Forgetful, DeviceError> {
+//!         FileBacked.open(file, spec, buffers).await.map(Forgetful)
+//!     }
+//! }
+//!
+//! let mut runner = Runner::new(Bug, Medium::Memory);
+//! let kinds = (0..100).filter_map(|seed| {
+//!     let scenario = generate(seed, Profile::Durability);
+//!     runner.run(&scenario, Options::default()).unwrap().verdict.kind()
+//! });
+//! assert!(kinds.into_iter().any(|kind| kind == Kind::DurabilityLost));
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`mod@file`] | the positional calls a device makes on a file |
+//! | [`device`] | the contract of a block device, and the real one, [`FileBackedDevice`] |
+//! | [`model`] | the twin: for every sector, what is legal |
+//! | [`exec`] | the seeded executor |
+//! | [`disk`] | the simulated disk: faults, unsynced writes, crashes |
+//! | [`scenario`] | a whole run as plain data: from seeds, and as text |
+//! | [`lockstep`] | running a scenario to its verdict |
+//! | [`rng`] | the project's own randomness |
+//!
+//! [`FileBackedDevice`]: device::FileBackedDevice
 
 pub mod device;
 pub mod disk;

@@ -57,7 +57,7 @@ pub(super) fn run<S: Subject>(
     let session = Session::new(scenario, disk, twin, log, heap.largest(), runtime.halt());
     let verdict = {
         let mut run = Run { subject, heap, session: &session, runtime: &mut runtime };
-        let caught = catch_unwind(AssertUnwindSafe(|| run.to_the_end()));
+        let caught = catch_unwind(AssertUnwindSafe(|| run.all_cycles()));
         caught.unwrap_or_else(|panic| Err((0, panicked(&*panic))))
     };
     let Inner { log, mut stats, .. } = session.into_inner();
@@ -85,7 +85,7 @@ struct Run<'r, 's, S> {
 }
 
 impl<S: Subject> Run<'_, '_, S> {
-    fn to_the_end(&mut self) -> Result<(), Wrong> {
+    fn all_cycles(&mut self) -> Result<(), Wrong> {
         let (mut device, _) = self.open(None)?;
         loop {
             let stop = self.cycle(&device)?;
@@ -156,9 +156,9 @@ impl<S: Subject> Run<'_, '_, S> {
     fn reopen(&mut self, op: OpId) -> Result<S::Device, Wrong> {
         let (device, crashed) = self.open(Some(op))?;
         if crashed {
-            self.recover(&device)?
+            self.recover(&device)?;
         } else {
-            self.verify(&device)?
+            self.verify(&device)?;
         }
         Ok(device)
     }
@@ -234,7 +234,7 @@ impl<S: Subject> Run<'_, '_, S> {
             size if size <= SMALL => vec![geometry.sectors(&(0..size))],
             _ => self.session.inner().twin.touched(),
         };
-        self.read_back(device, &touched, |twin, first, data| twin.verify(first, data))
+        self.read_back(device, &touched, Twin::verify)
     }
 
     /// Reads back everything that the crash may have changed, and all of a small device.
@@ -246,7 +246,7 @@ impl<S: Subject> Run<'_, '_, S> {
             _ => runs(inner.twin.unsettled()),
         };
         drop(inner);
-        self.read_back(device, &unsettled, |twin, first, data| twin.recover(first, data))?;
+        self.read_back(device, &unsettled, Twin::recover)?;
         self.session.inner().twin.recovered().map_err(|violation| (0, violation))
     }
 

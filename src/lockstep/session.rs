@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
     /// Stops, and never goes on.
     async fn end_cycle(&self, stop: Stop) {
         self.stop(stop);
-        pending().await
+        pending::<()>().await;
     }
 
     async fn reopen<D: Device>(&self, device: &D, op: OpId) {

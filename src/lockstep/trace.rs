@@ -299,7 +299,7 @@ mod tests {
         log.began(1, Request::Write { offset: 512, length: 1024, fua: true });
         log.crashed(0, Survivors::None);
         let (digest, trace) = log.finish();
-        assert_eq!(digest.to_string(), "PINNED");
+        assert_eq!(digest.to_string(), "d2697a649f302498fd8f6133710174f2");
         assert_eq!(trace[0].to_string(), "#1    fua write 1024 bytes at 512");
     }
 }

@@ -209,7 +209,7 @@ mod tests {
             bytes[cut..].copy_from_slice(&sector(3, 9)[cut..]);
             let found = identify(&bytes, SALT);
             let at = u32::try_from(cut / 16 * 16).unwrap();
-            if cut >= 16 && cut < 496 {
+            if (16..496).contains(&cut) {
                 assert_eq!(found, Content::Torn { head: 5, tail: 3, at });
             } else {
                 assert!(!matches!(found, Content::Written { .. }));

@@ -344,13 +344,12 @@ impl Generator {
         let length = step.op.request().and_then(crate::model::Request::span).map_or(0, |it| it.1);
         let syncs = matches!(step.op, Op::Flush | Op::Barrier | Op::Close | Op::Reopen);
         let count = if self.faults.chance(1, 3) { self.faults.between(2, 4) } else { 1 };
-        let mut call = u32::try_from(self.faults.weighted(&[6, 2, 1, 1])).unwrap_or(0);
-        for _ in 0..count {
+        let first = u32::try_from(self.faults.weighted(&[6, 2, 1, 1])).unwrap_or(0);
+        for (call, _) in (first..).zip(0..count) {
             let draft = *self.faults.pick(&swarm.kinds);
             let draft = if syncs && self.faults.chance(1, 2) { Draft::SyncFailed } else { draft };
             let kind = self.kind(draft, device, length);
             step.faults.push(Fault { call, kind });
-            call += 1;
         }
     }
 
