@@ -3,7 +3,7 @@
 use crate::cli::{ProfileArg, RunArgs, Shard};
 use crate::quiet;
 use anyhow::Context;
-use blocktwin::lockstep::{Digest, FileBacked, Options, Report, Runner, Stats, Verdict};
+use blocktwin::lockstep::{Digest, FileBacked, Options, Report, RunError, Runner, Stats, Verdict};
 use blocktwin::scenario::{Scenario, generate};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) stats: Stats,
     /// Over the digests of all scenarios, in whatever order they ran.
     pub(crate) digest: u128,
+    /// Scenarios with devices too large for the medium.
+    pub(crate) skipped: u64,
     /// The divergence with the smallest seed.
     pub(crate) failure: Option<Failure>,
     /// The smallest seed that gave two different digests.
@@ -170,7 +172,14 @@ impl Campaign<'_> {
             let report = quiet::panics(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
         };
-        let report = once()?;
+        let report = match once() {
+            // Their number is reported.
+            Err(error) if matches!(error.downcast_ref(), Some(RunError::TooLarge(_))) => {
+                findings.skipped += 1;
+                return Ok(());
+            }
+            report => report?,
+        };
         if self.args.double_run && once()?.digest != report.digest {
             self.stop.store(true, Ordering::Relaxed);
             findings.unrepeatable.get_or_insert(seed);
@@ -190,6 +199,7 @@ impl Campaign<'_> {
 impl Findings {
     fn add(&mut self, other: Self) {
         self.stats.add(&other.stats);
+        self.skipped += other.skipped;
         self.digest = self.digest.wrapping_add(other.digest);
         self.unrepeatable = [self.unrepeatable, other.unrepeatable].into_iter().flatten().min();
         let failures = [self.failure.take(), other.failure].into_iter().flatten();

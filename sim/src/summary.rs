@@ -40,6 +40,7 @@ pub(crate) fn json(findings: &Findings) -> Value {
         .collect();
     json!({
         "scenarios": stats.scenarios,
+        "skipped": findings.skipped,
         "ops": stats.ops,
         "crashes": stats.crashes,
         "reopens": stats.reopens,
@@ -79,6 +80,10 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
         per_second(findings),
         findings.digest,
     );
+    if findings.skipped > 0 {
+        let skipped = grouped(findings.skipped);
+        let _ = writeln!(text, "{skipped} scenarios SKIPPED: the medium cannot hold their device\n");
+    }
     let _ = writeln!(text, "{:<26}{:>14}{:>16}", "fault", "injected", "consequential");
     for class in FaultClass::ALL {
         let count = stats.faults_of(class);

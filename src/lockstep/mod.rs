@@ -86,12 +86,24 @@ pub struct Divergence {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The medium failed: it is full, or cannot hold a device as large.
+    /// The medium cannot hold a file as large: ext4, for one, ends at 16 TiB.
+    #[error("the medium cannot hold a file as large: {0}")]
+    TooLarge(#[source] io::Error),
+    /// The medium failed: it is full, say.
     #[error("the medium failed: {0}")]
     Medium(#[source] io::Error),
     /// There can be no such device.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+}
+
+impl RunError {
+    fn of_medium(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Self::TooLarge(error),
+            _ => Self::Medium(error),
+        }
+    }
 }
 
 /// Runs scenarios one after another, in the same memory and on the same medium.
@@ -127,7 +139,7 @@ impl<S: Subject> Runner<S> {
         let spec = &scenario.device;
         let geometry = spec.geometry()?;
         let reset = self.disk.reset(spec.sector_size, spec.file_length, geometry.size());
-        reset.map_err(RunError::Medium)?;
+        reset.map_err(RunError::of_medium)?;
         let trims = self.subject.trim_effect(spec);
         self.twin.reset(geometry, spec.read_only, trims, scenario.salt);
         let heap = self.heap(spec);
@@ -135,7 +147,7 @@ impl<S: Subject> Runner<S> {
         let mut report = cycle::run(subject, disk, twin, heap, scenario, options);
         report.stats.checks = *self.twin.checks();
         if let Some(failure) = self.disk.take_failure() {
-            return Err(RunError::Medium(failure));
+            return Err(RunError::of_medium(failure));
         }
         if report.verdict != Verdict::Pass {
             // Buffers may have leaked.
