@@ -38,7 +38,7 @@ const CLIENTS: [&str; MAX_CLIENTS as usize] = [
 ];
 
 /// A device of at most so many bytes is read back whole.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 4 << 10;
 
 /// What ends a run early.
 type Wrong = (OpId, Violation);
