@@ -98,7 +98,8 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
 fn explain(scenario: &Scenario, save: &Path, name: &str, report: &Report) -> String {
     let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
     let traced = quiet::panics(|| {
-        Runner::new(FileBacked, Medium::Memory).run(scenario, Options { trace: true })
+        Runner::new(FileBacked, Medium::Memory)
+            .run(scenario, Options { trace: true, ..Options::default() })
     });
     let trace = traced.map(|report| report.trace).unwrap_or_default();
     let mut text = failure::describe(scenario, divergence, &trace);
@@ -127,7 +128,7 @@ fn replay_one(
     scenario: &Scenario,
 ) -> anyhow::Result<Status> {
     let name = path.display();
-    let options = Options { trace: true };
+    let options = Options { trace: true, ..Options::default() };
     let mut once = || {
         let report = quiet::panics(|| runner.run(scenario, options));
         report.with_context(|| format!("{name} on {}", args.medium.name()))

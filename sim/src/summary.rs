@@ -68,12 +68,11 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     let _ = writeln!(
         text,
         "{} scenarios on {}: {verdict}\n\
-         {} operations ({} dropped midway), {} crashes, {} clean reopens\n\
+         {} operations, {} crashes, {} clean reopens\n\
          {:.1} s, {:.0} operations/s, digest {:032x}\n",
         grouped(stats.scenarios),
         args.medium.name(),
         grouped(stats.ops),
-        grouped(stats.dropped),
         grouped(stats.crashes),
         grouped(stats.reopens),
         findings.seconds,
@@ -82,7 +81,8 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     );
     if findings.skipped > 0 {
         let skipped = grouped(findings.skipped);
-        let _ = writeln!(text, "{skipped} scenarios SKIPPED: the medium cannot hold their device\n");
+        let _ =
+            writeln!(text, "{skipped} scenarios SKIPPED: the medium cannot hold their device\n");
     }
     let _ = writeln!(text, "{:<26}{:>14}{:>16}", "fault", "injected", "consequential");
     for class in FaultClass::ALL {

@@ -20,13 +20,71 @@ pub enum Survivors {
     /// As `Random`, but runs of neighbouring sectors share a fate, as a medium that writes larger
     /// units would have it.
     Runs(u64),
+    /// Only what the newest raw call wrote.
+    NewestKept,
+    /// Everything but what the newest raw call wrote.
+    NewestLost,
+    /// Only what one raw call wrote, drawn by this seed.
+    OneKept(u64),
+    /// Everything but what one raw call wrote, drawn by this seed.
+    OneLost(u64),
+    /// The newest content of those unsynced sectors whose bit is set, counted in order and modulo
+    /// 64; the length of the file, where it has grown, counts first.
+    Mask(u64),
+    /// *Beyond the contract:* as `Random`, and some unsynced sectors are torn at a byte.
+    TornBytes(u64),
+    /// *Beyond the contract:* as `Random`, and some unsynced sectors hold garbage.
+    Garbage(u64),
+    /// *Beyond the contract:* as `Random`, and some unsynced sectors cannot be read until they are
+    /// written again.
+    Unreadable(u64),
+}
+
+impl Survivors {
+    /// A number for each policy, and its parameter.
+    pub fn code(self) -> (u64, u64) {
+        match self {
+            Self::All => (0, 0),
+            Self::None => (1, 0),
+            Self::Random(seed) => (2, seed),
+            Self::Runs(seed) => (3, seed),
+            Self::NewestKept => (4, 0),
+            Self::NewestLost => (5, 0),
+            Self::OneKept(seed) => (6, seed),
+            Self::OneLost(seed) => (7, seed),
+            Self::Mask(mask) => (8, mask),
+            Self::TornBytes(seed) => (9, seed),
+            Self::Garbage(seed) => (10, seed),
+            Self::Unreadable(seed) => (11, seed),
+        }
+    }
+
+    /// Whether no device over a plain file could promise anything of the sectors that this damages.
+    pub fn is_beyond_contract(self) -> bool {
+        matches!(self, Self::TornBytes(_) | Self::Garbage(_) | Self::Unreadable(_))
+    }
+}
+
+/// What is done to a sector beyond choosing what survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// It ends as the newest content up to this byte, and as the chosen one from there on.
+    TornAt(usize),
+    /// It holds bytes drawn from this.
+    Garbage(u64),
+    /// It cannot be read.
+    Unreadable,
 }
 
 /// Decides sector by sector, in order.
 pub(super) struct Fates {
     survivors: Survivors,
     rng: Rng,
-    /// The sector after the last one decided, and its fate in 65536ths.
+    /// The raw call that is kept or lost alone.
+    call: u64,
+    /// How many sectors have been decided.
+    decided: u32,
+    /// The sector after the last one decided, and its fate in [`PARTS`].
     run: Option<(u64, u64)>,
 }
 
@@ -34,31 +92,67 @@ pub(super) struct Fates {
 const PARTS: u64 = 1 << 16;
 
 impl Fates {
-    pub(super) fn new(survivors: Survivors) -> Self {
-        let seed = match survivors {
-            Survivors::All | Survivors::None => 0,
-            Survivors::Random(seed) | Survivors::Runs(seed) => seed,
+    /// Of the changes that the raw calls of these numbers made, in order.
+    pub(super) fn new(survivors: Survivors, calls: impl Iterator<Item = u64> + Clone) -> Self {
+        let (_, seed) = survivors.code();
+        let mut rng = Rng::new(seed, Purpose::Crash);
+        let call = match survivors {
+            Survivors::OneKept(_) | Survivors::OneLost(_) => {
+                let count = calls.clone().count() as u64;
+                let chosen = if count == 0 { 0 } else { rng.below(count) };
+                usize::try_from(chosen).ok().and_then(|chosen| calls.clone().nth(chosen))
+            }
+            _ => calls.last(),
         };
-        Self { survivors, rng: Rng::new(seed, Purpose::Crash), run: None }
+        Self { survivors, rng, call: call.unwrap_or(0), decided: 0, run: None }
     }
 
-    /// Which content survives in `sector`: 0 for the durable one, up to `unsynced` for the newest.
-    pub(super) fn choose(&mut self, sector: u64, unsynced: usize) -> usize {
-        let contents = unsynced as u64 + 1;
-        let chosen = match self.survivors {
-            Survivors::All => unsynced as u64,
+    /// Which content survives in `sector`: 0 for the durable one, or one more than the place of a
+    /// version in `versions`, which are the numbers of the raw calls that made them.
+    pub(super) fn choose(&mut self, sector: u64, versions: &[u64]) -> usize {
+        let newest = versions.len();
+        let contents = newest as u64 + 1;
+        let count = self.decided;
+        self.decided += 1;
+        let place = |wanted: bool| {
+            let found = versions.iter().rposition(|&call| (call == self.call) == wanted);
+            found.map_or(0, |at| at + 1)
+        };
+        match self.survivors {
+            Survivors::All => newest,
             Survivors::None => 0,
-            Survivors::Random(_) => self.rng.below(contents),
+            Survivors::Mask(mask) => {
+                if mask >> (count % 64) & 1 == 1 {
+                    newest
+                } else {
+                    0
+                }
+            }
+            Survivors::NewestKept | Survivors::OneKept(_) => place(true),
+            Survivors::NewestLost | Survivors::OneLost(_) => place(false),
             Survivors::Runs(_) => {
                 let fate = match self.run {
                     Some((next, fate)) if next == sector && !self.rng.chance(1, 8) => fate,
                     _ => self.rng.below(PARTS),
                 };
                 self.run = Some((sector.wrapping_add(1), fate));
-                fate * contents / PARTS
+                usize::try_from(fate * contents / PARTS).unwrap_or(newest)
             }
-        };
-        usize::try_from(chosen).unwrap_or(unsynced)
+            _ => usize::try_from(self.rng.below(contents)).unwrap_or(newest),
+        }
+    }
+
+    /// What else is done to an unsynced sector of `size` bytes.
+    pub(super) fn damage(&mut self, size: usize) -> Option<Damage> {
+        if !self.survivors.is_beyond_contract() || self.rng.chance(1, 2) {
+            return None;
+        }
+        let drawn = self.rng.below(size as u64 - 1) + 1;
+        Some(match self.survivors {
+            Survivors::TornBytes(_) => Damage::TornAt(usize::try_from(drawn).unwrap_or(1)),
+            Survivors::Garbage(_) => Damage::Garbage(self.rng.next_u64()),
+            _ => Damage::Unreadable,
+        })
     }
 }
 
@@ -68,12 +162,27 @@ mod tests {
 
     #[test]
     fn policies_choose_what_they_say() {
+        let calls = [1, 2, 3];
         let choices = |survivors| {
-            let mut fates = Fates::new(survivors);
-            (0..64).map(|sector| fates.choose(sector, 2)).collect::<Vec<_>>()
+            let mut fates = Fates::new(survivors, calls.into_iter());
+            (0..64).map(|sector| fates.choose(sector, &[1, 3])).collect::<Vec<_>>()
         };
-        assert!(choices(Survivors::All).iter().all(|&choice| choice == 2));
-        assert!(choices(Survivors::None).iter().all(|&choice| choice == 0));
+        let always = |survivors, choice| choices(survivors).iter().all(|&it| it == choice);
+        assert!(always(Survivors::All, 2) && always(Survivors::None, 0));
+        assert!(always(Survivors::NewestKept, 2) && always(Survivors::NewestLost, 1));
+        assert_eq!(choices(Survivors::Mask(0b101))[..4], [2, 0, 2, 0]);
+        let kept: Vec<_> = (0..40).map(|seed| choices(Survivors::OneKept(seed))[0]).collect();
+        assert!((0..=2).all(|choice| kept.contains(&choice)), "{kept:?}");
+        let lost: Vec<_> = (0..40).map(|seed| choices(Survivors::OneLost(seed))[0]).collect();
+        assert!(lost.contains(&1) && lost.contains(&2) && !lost.contains(&0), "{lost:?}");
+    }
+
+    #[test]
+    fn runs_change_less_often_than_sectors_drawn_one_by_one() {
+        let choices = |survivors| {
+            let mut fates = Fates::new(survivors, [1, 2].into_iter());
+            (0..64).map(|sector| fates.choose(sector, &[1, 2])).collect::<Vec<_>>()
+        };
         let changes = |chosen: &[usize]| chosen.windows(2).filter(|it| it[0] != it[1]).count();
         let (random, runs) = (choices(Survivors::Random(1)), choices(Survivors::Runs(1)));
         for chosen in [&random, &runs] {
@@ -81,5 +190,18 @@ mod tests {
         }
         assert!(changes(&runs) * 3 < changes(&random), "{runs:?}");
         assert_eq!(runs, choices(Survivors::Runs(1)));
+    }
+
+    #[test]
+    fn only_policies_beyond_the_contract_damage_sectors() {
+        let damaged = |survivors| {
+            let mut fates = Fates::new(survivors, [].into_iter());
+            (0..64).filter_map(|_| fates.damage(512)).count()
+        };
+        assert_eq!(damaged(Survivors::Random(1)), 0);
+        for survivors in [Survivors::TornBytes(1), Survivors::Garbage(1), Survivors::Unreadable(1)]
+        {
+            assert!((10..54).contains(&damaged(survivors)));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong in a raw call.
 
+use crate::device::DeviceError;
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -59,8 +60,38 @@ pub enum FaultKind {
     Eio,
     /// `ENOSPC` from a write or hole punch, without effect.
     Enospc,
+    /// `ENOSPC` from this and so many more calls that need space, whoever makes them; then there is
+    /// space again.
+    EnospcFor(u32),
+    /// `EDQUOT` from a write or hole punch, without effect.
+    Edquot,
+    /// `EFBIG` from a write or truncation, without effect.
+    Efbig,
+    /// A write that returns 0.
+    WriteZero,
     /// `EIO` from a sync, and this becomes of what was to be synced.
     SyncFailed(Dirty),
+    /// A write succeeds, but writing it back fails in the background: it is dropped though it stays
+    /// visible, and whichever sync comes next returns `EIO`, once.
+    WritebackFailed,
+    /// Silently, one bit of what is read or written is wrong: this one, modulo the length.
+    BitFlip(u32),
+    /// Silently, a write goes nowhere.
+    LostWrite,
+    /// Silently, a write goes this many sectors further on (or back), or nowhere if that is not in
+    /// the file.
+    MisdirectedWrite(i32),
+    /// Silently, a read gives what lies this many sectors further on (or back).
+    MisdirectedRead(i32),
+    /// Silently, a read gives what is durable instead of what was written since.
+    StaleRead,
+    /// A sector of what is read or written, this one modulo the length, cannot be read (`EIO`) until
+    /// it is written again.
+    LatentSector(u32),
+    /// The call waits for so many steps before it takes effect.
+    Latency(u32),
+    /// The call takes effect, and returns so many steps later: others overtake it.
+    LateReturn(u32),
 }
 
 /// What becomes of unsynced data when a sync fails. The kernel leaves all of it visible.
@@ -74,7 +105,8 @@ pub enum Dirty {
     Partly(u64),
 }
 
-/// The kinds of faults without their parameters, for counting.
+/// The kinds of faults without their parameters, and what else may happen to an operation, for
+/// counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultClass {
     /// [`FaultKind::Interrupted`]
@@ -87,25 +119,73 @@ pub enum FaultClass {
     Eio,
     /// [`FaultKind::Enospc`]
     Enospc,
+    /// [`FaultKind::EnospcFor`]
+    EnospcFor,
+    /// [`FaultKind::Edquot`]
+    Edquot,
+    /// [`FaultKind::Efbig`]
+    Efbig,
+    /// [`FaultKind::WriteZero`]
+    WriteZero,
     /// [`Dirty::Kept`]
     SyncFailedKept,
     /// [`Dirty::Dropped`]
     SyncFailedDropped,
     /// [`Dirty::Partly`]
     SyncFailedPartly,
+    /// [`FaultKind::WritebackFailed`], when a sync tells of it
+    WritebackFailed,
+    /// [`FaultKind::BitFlip`]
+    BitFlip,
+    /// [`FaultKind::LostWrite`]
+    LostWrite,
+    /// [`FaultKind::MisdirectedWrite`]
+    MisdirectedWrite,
+    /// [`FaultKind::MisdirectedRead`]
+    MisdirectedRead,
+    /// [`FaultKind::StaleRead`]
+    StaleRead,
+    /// [`FaultKind::LatentSector`]
+    LatentSector,
+    /// [`FaultKind::Latency`]
+    Latency,
+    /// [`FaultKind::LateReturn`]
+    LateReturn,
+    /// A future dropped before it ended.
+    Dropped,
+    /// A power failure.
+    Crash,
+    /// A power failure while the device was being opened.
+    CrashInOpen,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 24] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
         Self::Eio,
         Self::Enospc,
+        Self::EnospcFor,
+        Self::Edquot,
+        Self::Efbig,
+        Self::WriteZero,
         Self::SyncFailedKept,
         Self::SyncFailedDropped,
         Self::SyncFailedPartly,
+        Self::WritebackFailed,
+        Self::BitFlip,
+        Self::LostWrite,
+        Self::MisdirectedWrite,
+        Self::MisdirectedRead,
+        Self::StaleRead,
+        Self::LatentSector,
+        Self::Latency,
+        Self::LateReturn,
+        Self::Dropped,
+        Self::Crash,
+        Self::CrashInOpen,
     ];
 
     /// The class as it stands in a table or a JSON summary.
@@ -116,9 +196,25 @@ impl FaultClass {
             Self::ShortWrite => "short-write",
             Self::Eio => "eio",
             Self::Enospc => "enospc",
+            Self::EnospcFor => "enospc-sticky",
+            Self::Edquot => "edquot",
+            Self::Efbig => "efbig",
+            Self::WriteZero => "write-zero",
             Self::SyncFailedKept => "sync-failed-kept",
             Self::SyncFailedDropped => "sync-failed-dropped",
             Self::SyncFailedPartly => "sync-failed-partly",
+            Self::WritebackFailed => "writeback-failed-late",
+            Self::BitFlip => "bit-flip",
+            Self::LostWrite => "lost-write",
+            Self::MisdirectedWrite => "misdirected-write",
+            Self::MisdirectedRead => "misdirected-read",
+            Self::StaleRead => "stale-read",
+            Self::LatentSector => "latent-sector",
+            Self::Latency => "latency",
+            Self::LateReturn => "reordered-completion",
+            Self::Dropped => "future-dropped",
+            Self::Crash => "crash",
+            Self::CrashInOpen => "crash-in-open",
         }
     }
 }
@@ -132,22 +228,47 @@ impl FaultKind {
             Self::ShortWrite(_) => FaultClass::ShortWrite,
             Self::Eio => FaultClass::Eio,
             Self::Enospc => FaultClass::Enospc,
+            Self::EnospcFor(_) => FaultClass::EnospcFor,
+            Self::Edquot => FaultClass::Edquot,
+            Self::Efbig => FaultClass::Efbig,
+            Self::WriteZero => FaultClass::WriteZero,
             Self::SyncFailed(Dirty::Kept) => FaultClass::SyncFailedKept,
             Self::SyncFailed(Dirty::Dropped) => FaultClass::SyncFailedDropped,
             Self::SyncFailed(Dirty::Partly(_)) => FaultClass::SyncFailedPartly,
+            Self::WritebackFailed => FaultClass::WritebackFailed,
+            Self::BitFlip(_) => FaultClass::BitFlip,
+            Self::LostWrite => FaultClass::LostWrite,
+            Self::MisdirectedWrite(_) => FaultClass::MisdirectedWrite,
+            Self::MisdirectedRead(_) => FaultClass::MisdirectedRead,
+            Self::StaleRead => FaultClass::StaleRead,
+            Self::LatentSector(_) => FaultClass::LatentSector,
+            Self::Latency(_) => FaultClass::Latency,
+            Self::LateReturn(_) => FaultClass::LateReturn,
         }
     }
 
     /// Whether a call of `length` bytes can meet this.
     pub fn applies(self, call: Call, length: usize) -> bool {
         let shortens = |count: u32| count > 0 && (count as usize) < length;
+        let transfers = matches!(call, Call::Read | Call::Write) && length > 0;
         match self {
             Self::Interrupted => call != Call::Length,
             Self::ShortRead(count) => call == Call::Read && shortens(count),
             Self::ShortWrite(count) => call == Call::Write && shortens(count),
             Self::Eio => call != Call::Sync,
-            Self::Enospc => matches!(call, Call::Write | Call::Punch),
+            Self::Enospc | Self::EnospcFor(_) | Self::Edquot => {
+                matches!(call, Call::Write | Call::Punch)
+            }
+            Self::Efbig => matches!(call, Call::Write | Call::SetLength),
+            Self::WriteZero | Self::WritebackFailed | Self::LostWrite => {
+                call == Call::Write && length > 0
+            }
+            Self::MisdirectedWrite(sectors) => call == Call::Write && length > 0 && sectors != 0,
             Self::SyncFailed(_) => call == Call::Sync,
+            Self::BitFlip(_) | Self::LatentSector(_) => transfers,
+            Self::MisdirectedRead(sectors) => call == Call::Read && length > 0 && sectors != 0,
+            Self::StaleRead => call == Call::Read && length > 0,
+            Self::Latency(_) | Self::LateReturn(_) => true,
         }
     }
 
@@ -156,18 +277,51 @@ impl FaultKind {
         use rustix::io::Errno;
         let errno = match self {
             Self::Interrupted => Errno::INTR,
-            Self::Eio | Self::SyncFailed(_) => Errno::IO,
-            Self::Enospc => Errno::NOSPC,
-            Self::ShortRead(_) | Self::ShortWrite(_) => return None,
+            Self::Eio | Self::SyncFailed(_) | Self::LatentSector(_) | Self::WritebackFailed => {
+                Errno::IO
+            }
+            Self::Enospc | Self::EnospcFor(_) => Errno::NOSPC,
+            Self::Edquot => Errno::DQUOT,
+            Self::Efbig => Errno::FBIG,
+            _ => return None,
         };
         Some(errno.raw_os_error())
     }
 
-    /// The error that the call returns and that the device has to surface, if there is one:
-    /// anything but `EINTR`.
-    pub fn loud_error(self) -> Option<io::Error> {
-        let errno = self.errno().filter(|_| self != Self::Interrupted)?;
-        Some(io::Error::from_raw_os_error(errno))
+    /// What the device has to surface when one of its calls has met this.
+    pub fn surfaces(self) -> Option<DeviceError> {
+        match self {
+            Self::Interrupted => None,
+            Self::WriteZero => Some(DeviceError::WriteZero),
+            _ => Some(io::Error::from_raw_os_error(self.errno()?).into()),
+        }
+    }
+
+    /// Whether the operation's sync failed by this.
+    pub fn fails_sync(self) -> bool {
+        matches!(self, Self::SyncFailed(_) | Self::WritebackFailed)
+    }
+
+    /// Whether the call that meets this succeeds, and another one fails for it later.
+    pub(super) fn is_elsewhere(self) -> bool {
+        matches!(self, Self::WritebackFailed | Self::LatentSector(_))
+    }
+
+    /// Whether this only takes time.
+    pub fn is_delay(self) -> bool {
+        matches!(self, Self::Latency(_) | Self::LateReturn(_))
+    }
+
+    /// Whether the device cannot know of it.
+    pub fn is_silent(self) -> bool {
+        matches!(
+            self,
+            Self::BitFlip(_)
+                | Self::LostWrite
+                | Self::MisdirectedWrite(_)
+                | Self::MisdirectedRead(_)
+                | Self::StaleRead
+        )
     }
 }
 
@@ -186,9 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn only_transient_kinds_have_no_loud_error() {
-        assert!(FaultKind::Interrupted.loud_error().is_none());
-        assert!(FaultKind::ShortWrite(1).loud_error().is_none());
-        assert_eq!(FaultKind::Enospc.loud_error().unwrap().raw_os_error(), Some(28));
+    fn every_class_has_its_own_place_and_name() {
+        assert!(FaultClass::ALL.iter().zip(0..).all(|(&class, at)| class as usize == at));
+        let mut names = FaultClass::ALL.map(FaultClass::name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn transient_and_silent_kinds_surface_nothing() {
+        for kind in [FaultKind::Interrupted, FaultKind::ShortWrite(1), FaultKind::LostWrite] {
+            assert_eq!(kind.surfaces(), None);
+        }
+        let full = DeviceError::Io { kind: io::ErrorKind::StorageFull, errno: Some(28) };
+        assert_eq!(FaultKind::Enospc.surfaces(), Some(full));
+        assert_eq!(FaultKind::WriteZero.surfaces(), Some(DeviceError::WriteZero));
     }
 }

@@ -58,6 +58,15 @@ impl Medium {
         }
     }
 
+    /// Makes the file as long as `length`, if it is shorter.
+    pub(super) fn grow(&self, length: u64) -> io::Result<()> {
+        match self {
+            Self::Memory => Ok(()),
+            Self::File(file) if file.metadata()?.len() < length => file.set_len(length),
+            Self::File(_) => Ok(()),
+        }
+    }
+
     pub(super) fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
         match self {
             Self::Memory => Ok(()),

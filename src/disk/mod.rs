@@ -18,6 +18,7 @@
 //!   ended, it counts as an unsynced change like any other.
 //! * Every raw call is a scheduling point before it takes effect, a sync also in its middle.
 
+mod calls;
 mod crash;
 mod fault;
 mod medium;
@@ -121,10 +122,18 @@ impl SimDisk {
         self.shared.lock().end(op, given_up)
     }
 
-    /// The power fails and comes back. Operations under way are no more.
-    pub fn crash(&self, survivors: Survivors) {
+    /// The power fails and comes back. Operations under way are no more. Tells how many sectors,
+    /// the length of the file counting as one, are not what they were last.
+    pub fn crash(&self, survivors: Survivors) -> u64 {
         self.shared.current.store(0, Ordering::Relaxed);
-        self.shared.lock().crash(survivors);
+        self.shared.lock().crash(survivors)
+    }
+
+    /// Whether a sector cannot be trusted to hold what was written to it last: silently wrong, or
+    /// beyond reading.
+    pub fn is_damaged(&self, sector: u64) -> bool {
+        let state = self.shared.lock();
+        state.wrong.contains(&sector) || state.latent.contains(&sector)
     }
 
     /// Hands over the raw calls made since the last time, in order.
@@ -148,32 +157,46 @@ pub struct SimFile {
 }
 
 impl SimFile {
-    /// Waits for the executor to choose this call, and then has the file to itself.
-    async fn turn(&self) -> (MutexGuard<'_, State>, u32) {
+    /// A raw call: waits for the executor to choose it, and then has the file to itself.
+    async fn call<T>(&self, work: impl FnOnce(&mut State, u32) -> T + Send) -> T {
         yield_now().await;
         let op = self.shared.current.load(Ordering::Relaxed);
-        (self.shared.lock(), op)
+        let (before, after) = self.shared.lock().delays(op);
+        self.wait(op, before).await;
+        let done = work(&mut self.shared.lock(), op);
+        self.wait(op, after).await;
+        done
+    }
+
+    /// Lets others go ahead for so many steps.
+    async fn wait(&self, op: u32, steps: u32) {
+        if steps == 0 {
+            return;
+        }
+        let before = self.shared.lock().calls;
+        for _ in 0..steps {
+            yield_now().await;
+        }
+        let mut state = self.shared.lock();
+        let overtaken = state.calls > before;
+        state.delayed(op, overtaken);
     }
 
     async fn sync(&self) -> io::Result<()> {
-        let (mark, fault) = {
-            let (mut state, op) = self.turn().await;
-            state.begin_sync(op)?
-        };
-        let (mut state, op) = self.turn().await;
-        state.end_sync(op, mark, fault)
+        let (mark, fault) = self.call(State::begin_sync).await?;
+        yield_now().await;
+        let op = self.shared.current.load(Ordering::Relaxed);
+        self.shared.lock().end_sync(op, mark, fault)
     }
 }
 
 impl BackingFile for SimFile {
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let (mut state, op) = self.turn().await;
-        state.read(op, buffer, offset)
+        self.call(|state, op| state.read(op, buffer, offset)).await
     }
 
     async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        let (mut state, op) = self.turn().await;
-        state.write(op, buffer, offset)
+        self.call(|state, op| state.write(op, buffer, offset)).await
     }
 
     async fn sync_data(&self) -> io::Result<()> {
@@ -185,17 +208,14 @@ impl BackingFile for SimFile {
     }
 
     async fn len(&self) -> io::Result<u64> {
-        let (mut state, op) = self.turn().await;
-        state.len(op)
+        self.call(State::len).await
     }
 
     async fn set_len(&self, length: u64) -> io::Result<()> {
-        let (mut state, op) = self.turn().await;
-        state.set_len(op, length)
+        self.call(|state, op| state.set_len(op, length)).await
     }
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
-        let (mut state, op) = self.turn().await;
-        state.punch(op, offset, length)
+        self.call(|state, op| state.punch(op, offset, length)).await
     }
 }

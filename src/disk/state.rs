@@ -1,11 +1,13 @@
-//! What a simulated file holds, and what a raw call does to it.
+//! What a simulated file holds, who is calling, and what a crash makes of it.
 
-use super::crash::{Fates, Survivors};
-use super::fault::{Call, Dirty, Fault, FaultClass, FaultKind};
+use super::crash::{Damage, Survivors};
+use super::fault::{Call, Fault, FaultClass, FaultKind};
 use super::medium::Medium;
 use super::undo::{Restore, Undo};
+use crate::rng::{Purpose, Rng};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 
@@ -20,10 +22,14 @@ pub struct CallReport {
     /// The faults that its calls met, each with the number of its call.
     pub met: SmallVec<[Fault; 2]>,
     /// Sectors that were left torn under its writes although it did what a device can, or that its
-    /// reads found torn by another operation's unfinished write.
+    /// reads found torn for the moment by another operation's unfinished write.
     pub torn: SmallVec<[u64; 2]>,
+    /// Sectors of which its reads got what no device could know to be wrong.
+    pub unreliable: SmallVec<[u64; 2]>,
     /// The first byte past the limit that it reached for, if it did.
     pub escaped: Option<u64>,
+    /// How many of the delays that it met let another operation go ahead.
+    pub overtaken: u32,
 }
 
 /// One raw call, as a trace shows it.
@@ -45,25 +51,25 @@ pub struct RawCall {
 
 /// An operation that is making raw calls.
 #[derive(Debug, Default)]
-struct Operation {
+pub(super) struct Operation {
     op: u32,
     faults: Vec<Fault>,
-    report: CallReport,
+    pub(super) report: CallReport,
     /// The sector inside which its last short write stopped, and how often a write from there on
     /// was refused since.
-    stuck: Option<(u64, u32)>,
+    pub(super) stuck: Option<(u64, u32)>,
 }
 
 /// A sector inside which the kernel stopped a write, while that write is still under way. It is
 /// visible as it is; but it is not written to the medium before the operation has either completed
 /// or given up the sector.
 #[derive(Debug)]
-struct Cut {
-    sector: u64,
+pub(super) struct Cut {
+    pub(super) sector: u64,
     /// What the sector held before it was torn.
-    before: Vec<u8>,
+    pub(super) before: Vec<u8>,
     /// Who tore it.
-    owners: SmallVec<[u32; 1]>,
+    pub(super) owners: SmallVec<[u32; 1]>,
 }
 
 /// How often the kernel has to refuse a torn sector before the device may give it up: once when
@@ -73,16 +79,26 @@ const REFUSALS: u32 = 2;
 /// The file.
 #[derive(Debug)]
 pub(super) struct State {
-    sector_size: usize,
-    length: u64,
-    visible: Sparse<u8>,
-    undo: Undo,
-    cuts: Vec<Cut>,
-    medium: Medium,
+    pub(super) sector_size: usize,
+    pub(super) length: u64,
+    pub(super) visible: Sparse<u8>,
+    pub(super) undo: Undo,
+    pub(super) cuts: Vec<Cut>,
+    /// Sectors that silently hold something else than was written to them last.
+    pub(super) wrong: BTreeSet<u64>,
+    /// Sectors that cannot be read.
+    pub(super) latent: BTreeSet<u64>,
+    /// So many more calls that need space find none.
+    pub(super) full_for: u32,
+    /// Writing back has failed, and no sync has told of it yet.
+    pub(super) writeback_failed: bool,
+    pub(super) medium: Medium,
     /// A failure of the medium itself, which says nothing about the device.
     pub(super) broken: Option<io::Error>,
     /// Where the device's part of the file ends, in bytes.
-    limit: u64,
+    pub(super) limit: u64,
+    /// Raw calls so far, of all operations.
+    pub(super) calls: u64,
     operations: Vec<Operation>,
     /// Operations that have ended, for their memory.
     idle: Vec<Operation>,
@@ -97,9 +113,14 @@ impl State {
             visible: Sparse::new(CHUNK),
             undo: Undo::default(),
             cuts: Vec::new(),
+            wrong: BTreeSet::new(),
+            latent: BTreeSet::new(),
+            full_for: 0,
+            writeback_failed: false,
             medium,
             broken: None,
             limit: u64::MAX,
+            calls: 0,
             operations: Vec::new(),
             idle: Vec::new(),
             journal: Vec::new(),
@@ -113,6 +134,9 @@ impl State {
         self.visible.clear(|bytes| bytes.fill(0));
         self.undo.clear();
         self.cuts.clear();
+        self.wrong.clear();
+        self.latent.clear();
+        (self.full_for, self.writeback_failed) = (0, false);
         self.broken = None;
         self.idle.append(&mut self.operations);
         self.journal.clear();
@@ -158,335 +182,161 @@ impl State {
                 report.torn.push(cut.sector);
             }
             if cut.owners.is_empty() {
+                undo.next_call();
                 undo.record(cut.sector, 1, sector_size).copy_from_slice(&cut.before);
             }
             !cut.owners.is_empty()
         });
     }
 
-    fn operation(&mut self, op: u32) -> Option<&mut Operation> {
+    pub(super) fn operation(&mut self, op: u32) -> Option<&mut Operation> {
         self.operations.iter_mut().find(|operation| operation.op == op)
     }
 
     /// Counts a raw call, and finds the fault that it meets.
-    fn meet(&mut self, op: u32, call: Call, length: usize) -> Option<FaultKind> {
+    pub(super) fn meet(&mut self, op: u32, call: Call, length: usize) -> Option<FaultKind> {
+        self.calls += 1;
         let operation = self.operation(op)?;
         let number = operation.report.calls;
         operation.report.calls += 1;
         let planned = operation.faults.iter().filter(|fault| fault.call == number);
-        let fault = *planned.into_iter().find(|fault| fault.kind.applies(call, length))?;
-        // A sync meets its failure when it ends; its operation may not live to see that.
-        if !matches!(fault.kind, FaultKind::SyncFailed(_)) {
-            operation.report.met.push(fault);
+        let applies = |fault: &&Fault| !fault.kind.is_delay() && fault.kind.applies(call, length);
+        let fault = planned.copied().find(|fault| applies(&fault));
+        let needs_space = FaultKind::Enospc.applies(call, length);
+        let kind = match fault.map(|fault| fault.kind) {
+            Some(FaultKind::EnospcFor(calls)) => {
+                self.full_for = calls;
+                Some(FaultKind::EnospcFor(calls))
+            }
+            None if needs_space && self.full_for > 0 => {
+                self.full_for -= 1;
+                Some(FaultKind::EnospcFor(self.full_for))
+            }
+            kind => kind,
+        };
+        // These are met later, if the operation lives to see it.
+        if let Some(kind) = kind.filter(|kind| !kind.fails_sync() && !kind.is_elsewhere()) {
+            self.met(op, kind);
         }
-        Some(fault.kind)
+        kind
     }
 
-    /// The error that a fault makes of a call, if it does.
-    fn refuse(fault: Option<FaultKind>) -> io::Result<()> {
-        let errno = fault.and_then(FaultKind::errno);
-        errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    /// The last raw call of `op` has met this.
+    pub(super) fn met(&mut self, op: u32, kind: FaultKind) {
+        if let Some(operation) = self.operation(op) {
+            let call = operation.report.calls.saturating_sub(1);
+            operation.report.met.push(Fault { call, kind });
+        }
+    }
+
+    /// How long the next raw call of `op` has to wait before and after it takes effect.
+    pub(super) fn delays(&mut self, op: u32) -> (u32, u32) {
+        let Some(operation) = self.operation(op) else { return (0, 0) };
+        let number = operation.report.calls;
+        let mut delays = (0, 0);
+        for fault in operation.faults.iter().filter(|fault| fault.call == number) {
+            match fault.kind {
+                FaultKind::Latency(steps) => delays.0 = steps,
+                FaultKind::LateReturn(steps) => delays.1 = steps,
+                _ => continue,
+            }
+            operation.report.met.push(*fault);
+        }
+        delays
+    }
+
+    /// A delay of `op` has passed, during which others made raw calls or not.
+    pub(super) fn delayed(&mut self, op: u32, overtaken: bool) {
+        if let Some(operation) = self.operation(op) {
+            operation.report.overtaken += u32::from(overtaken);
+        }
     }
 
     /// What the medium itself answers is no part of the simulation: a failure there ends the run.
-    fn real(&mut self, result: io::Result<()>) {
+    pub(super) fn real(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
             self.broken.get_or_insert(error);
         }
     }
 
-    fn note<T: Copy + Into<u64>>(
-        &mut self,
-        (op, call): (u32, Call),
-        (offset, length): (u64, u64),
-        fault: Option<FaultKind>,
-        result: &io::Result<T>,
-    ) {
-        let result = match result {
-            Ok(count) => Ok((*count).into()),
-            Err(error) => Err(error.raw_os_error().unwrap_or(0)),
-        };
-        let fault = fault.map(FaultKind::class);
-        self.journal.push(RawCall { op, call, offset, length, result, fault });
-    }
-
-    fn watch_limit(&mut self, op: u32, end: u64) {
-        let limit = self.limit;
-        if end > limit
-            && let Some(operation) = self.operation(op)
-        {
-            operation.report.escaped.get_or_insert(limit);
-        }
-    }
-
-    pub(super) fn read(&mut self, op: u32, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let fault = self.meet(op, Call::Read, buffer.len());
-        let result = Self::refuse(fault).map(|()| {
-            let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let count = match fault {
-                Some(FaultKind::ShortRead(most)) => left.min(most as usize),
-                _ => left.min(buffer.len()),
-            };
-            self.fetch(&mut buffer[..count], offset);
-            self.note_torn(op, offset..offset + count as u64);
-            count
-        });
-        let seen = result.as_ref().map(|&count| count as u64).map_err(same_error);
-        self.note((op, Call::Read), (offset, buffer.len() as u64), fault, &seen);
-        result
-    }
-
-    fn fetch(&mut self, buffer: &mut [u8], offset: u64) {
-        match self.medium.read(buffer, offset) {
-            Ok(true) => {}
-            Ok(false) => self.visible.read(offset, buffer),
-            Err(error) => self.real(Err(error)),
-        }
-    }
-
-    /// A read met sectors that another write has left torn for the moment.
-    fn note_torn(&mut self, op: u32, range: Range<u64>) {
-        if self.cuts.is_empty() {
-            return;
-        }
-        let sectors = self.sectors(&range);
-        let torn: SmallVec<[u64; 2]> =
-            self.cuts.iter().map(|cut| cut.sector).filter(|it| sectors.contains(it)).collect();
-        if let Some(operation) = self.operation(op) {
-            operation.report.torn.extend(torn);
-        }
-    }
-
-    fn sectors(&self, range: &Range<u64>) -> Range<u64> {
+    pub(super) fn sectors(&self, range: &Range<u64>) -> Range<u64> {
         let size = self.sector_size as u64;
         range.start / size..range.end.div_ceil(size)
     }
 
-    pub(super) fn write(&mut self, op: u32, data: &[u8], offset: u64) -> io::Result<usize> {
-        let fault = self.meet(op, Call::Write, data.len());
-        let refused = Self::refuse(fault).and_then(|()| check_range(offset, data.len()));
-        if refused.is_err() {
-            self.refuse_cut(op, offset);
-        }
-        let result = refused.map(|()| {
-            let count = match fault {
-                Some(FaultKind::ShortWrite(most)) => data.len().min(most as usize),
-                _ => data.len(),
-            };
-            if count > 0 {
-                self.watch_limit(op, offset + count as u64);
-                self.apply(op, &data[..count], offset, count < data.len());
-            }
-            count
-        });
-        let seen = result.as_ref().map(|&count| count as u64).map_err(same_error);
-        self.note((op, Call::Write), (offset, data.len() as u64), fault, &seen);
-        result
-    }
-
-    /// A write that begins where its operation was stopped before was refused.
-    fn refuse_cut(&mut self, op: u32, offset: u64) {
-        let size = self.sector_size as u64;
-        if let Some(operation) = self.operation(op)
-            && let Some((sector, refused)) = &mut operation.stuck
-            && *sector * size == offset
-        {
-            *refused += 1;
-        }
-    }
-
-    /// Bytes go to the file. `short` where the kernel stopped there.
-    fn apply(&mut self, op: u32, data: &[u8], offset: u64, short: bool) {
-        let size = self.sector_size as u64;
-        let end = offset + data.len() as u64;
-        let mut sectors = self.sectors(&(offset..end));
-        if short && !end.is_multiple_of(size) {
-            sectors.end -= 1;
-            self.cut(op, sectors.end);
-        }
-        self.grow(end);
-        self.remember(sectors);
-        self.visible.write(offset, data);
-        let written = self.medium.write(data, offset);
-        self.real(written);
-    }
-
-    fn grow(&mut self, end: u64) {
-        if end > self.length {
-            self.undo.record_length(self.length);
-            self.length = end;
-        }
-    }
-
-    /// `op` is leaving `sector` torn.
-    fn cut(&mut self, op: u32, sector: u64) {
-        if let Some(operation) = self.operation(op)
-            && operation.stuck.is_none_or(|(stuck, _)| stuck != sector)
-        {
-            operation.stuck = Some((sector, 0));
-        }
-        if let Some(cut) = self.cuts.iter_mut().find(|cut| cut.sector == sector) {
-            if !cut.owners.contains(&op) {
-                cut.owners.push(op);
-            }
-            return;
-        }
-        let mut before = vec![0; self.sector_size];
-        self.visible.read(sector * self.sector_size as u64, &mut before);
-        self.cuts.push(Cut { sector, before, owners: SmallVec::from_slice(&[op]) });
-    }
-
-    /// `sectors` are about to change: keeps what they hold. Those that were torn are so no longer.
-    fn remember(&mut self, sectors: Range<u64>) {
-        let size = self.sector_size;
-        let place = self.undo.record(sectors.start, sectors.end - sectors.start, size);
-        self.visible.read(sectors.start * size as u64, place);
-        self.cuts.retain(|cut| {
-            let inside = sectors.contains(&cut.sector);
-            if let Ok(at) = usize::try_from(cut.sector.wrapping_sub(sectors.start))
-                && inside
-            {
-                place[at * size..(at + 1) * size].copy_from_slice(&cut.before);
-            }
-            !inside
-        });
-    }
-
-    pub(super) fn punch(&mut self, op: u32, offset: u64, length: u64) -> io::Result<()> {
-        let fault = self.meet(op, Call::Punch, usize::try_from(length).unwrap_or(usize::MAX));
-        let result = Self::refuse(fault).map(|()| {
-            let end = offset.saturating_add(length);
-            self.watch_limit(op, end);
-            self.zero(offset..end.min(self.length));
-            if offset < end.min(self.length) {
-                let punched = self.medium.punch(offset, end.min(self.length) - offset);
-                self.real(punched);
-            }
-        });
-        let seen = result.as_ref().map(|()| 0u64).map_err(same_error);
-        self.note((op, Call::Punch), (offset, length), fault, &seen);
-        result
-    }
-
-    /// A range reads as zeros from now on.
-    fn zero(&mut self, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        // Only what was ever touched can change.
-        let touched: Vec<Range<u64>> = self
-            .visible
-            .chunks()
-            .map(|(start, bytes)| range.start.max(start)..range.end.min(start + bytes.len() as u64))
-            .filter(|piece| !piece.is_empty())
-            .collect();
-        for piece in touched {
-            self.remember(self.sectors(&piece));
-        }
-        self.visible.zero(range.start, range.end - range.start);
-    }
-
-    pub(super) fn len(&mut self, op: u32) -> io::Result<u64> {
-        let fault = self.meet(op, Call::Length, 0);
-        let result = Self::refuse(fault).map(|()| self.length);
-        self.note((op, Call::Length), (0, 0), fault, &result);
-        result
-    }
-
-    pub(super) fn set_len(&mut self, op: u32, length: u64) -> io::Result<()> {
-        let fault = self.meet(op, Call::SetLength, 0);
-        let result = Self::refuse(fault).map(|()| {
-            self.watch_limit(op, length);
-            self.undo.record_length(self.length);
-            self.zero(length..self.length);
-            self.length = length;
-            let set = self.medium.set_len(length);
-            self.real(set);
-        });
-        let seen = result.as_ref().map(|()| 0u64).map_err(same_error);
-        self.note((op, Call::SetLength), (0, length), fault, &seen);
-        result
-    }
-
-    /// A sync begins. Gives the mark up to which it is to make things durable, and its fate.
-    pub(super) fn begin_sync(&mut self, op: u32) -> io::Result<(u64, Option<FaultKind>)> {
-        let fault = self.meet(op, Call::Sync, 0);
-        let interrupted = Self::refuse(fault.filter(|&it| it == FaultKind::Interrupted));
-        if interrupted.is_err() {
-            let seen = interrupted.as_ref().map(|()| 0u64).map_err(same_error);
-            self.note((op, Call::Sync), (0, 0), fault, &seen);
-        }
-        interrupted.map(|()| (self.undo.mark(), fault))
-    }
-
-    /// The sync that began at `mark` ends.
-    pub(super) fn end_sync(
-        &mut self,
-        op: u32,
-        mark: u64,
-        fault: Option<FaultKind>,
-    ) -> io::Result<()> {
-        if let (Some(kind), Some(operation)) = (fault, self.operation(op)) {
-            let call = operation.report.calls - 1;
-            operation.report.met.push(Fault { call, kind });
-        }
-        match fault {
-            Some(FaultKind::SyncFailed(Dirty::Kept)) => {}
-            Some(FaultKind::SyncFailed(Dirty::Dropped)) => self.undo.dropped(mark),
-            Some(FaultKind::SyncFailed(Dirty::Partly(seed))) => {
-                let mut fates = Fates::new(Survivors::Random(seed));
-                self.undo.partly_synced(mark, self.sector_size, &mut fates);
-            }
-            _ => {
-                let synced = self.medium.sync();
-                self.real(synced);
-                self.undo.synced(mark);
-            }
-        }
-        let result = Self::refuse(fault);
-        let seen = result.as_ref().map(|()| 0u64).map_err(same_error);
-        self.note((op, Call::Sync), (0, 0), fault, &seen);
-        result
-    }
-
-    /// The power fails, with operations under way or not.
-    pub(super) fn crash(&mut self, survivors: Survivors) {
+    /// The power fails, with operations under way or not. Tells how many sectors lost something.
+    pub(super) fn crash(&mut self, survivors: Survivors) -> u64 {
         let size = self.sector_size;
         self.idle.append(&mut self.operations);
-        let (visible, medium, broken) = (&mut self.visible, &self.medium, &mut self.broken);
-        let mut put = |sector: u64, bytes: &[u8]| {
-            visible.write(sector * size as u64, bytes);
-            if let Err(error) = medium.write(bytes, sector * size as u64) {
-                broken.get_or_insert(error);
-            }
-        };
-        for cut in self.cuts.drain(..) {
-            put(cut.sector, &cut.before);
+        (self.full_for, self.writeback_failed) = (0, false);
+        for cut in std::mem::take(&mut self.cuts) {
+            self.put(cut.sector, &cut.before);
         }
-        let mut length = self.length;
-        self.undo.crash(size, &mut Fates::new(survivors), |restore| match restore {
-            Restore::Sector(sector, bytes) => put(sector, bytes),
-            Restore::Length(old) => length = old,
+        let mut undo = std::mem::take(&mut self.undo);
+        let mut fates = undo.fates(survivors);
+        let (mut length, mut lost, mut damages) = (self.length, 0, Vec::new());
+        undo.crash(size, &mut fates, |restore| match restore {
+            Restore::Sector(sector, bytes, wrong) => {
+                lost += 1;
+                self.put(sector, bytes);
+                if wrong {
+                    self.wrong.insert(sector);
+                } else {
+                    self.wrong.remove(&sector);
+                }
+            }
+            Restore::Damage(sector, damage) => {
+                let mut newest = vec![0; size];
+                self.visible.read(sector * size as u64, &mut newest);
+                damages.push((sector, damage, newest));
+            }
+            Restore::Length(old) => {
+                lost += 1;
+                length = old;
+            }
         });
+        self.undo = undo;
+        for (sector, damage, newest) in damages {
+            self.damage(sector, damage, newest);
+        }
         let end = self.length.max(length);
         self.visible.zero(length, end - length);
         self.length = length;
         // Writing back can have made the real file longer than it is to be.
         let reopened = self.medium.set_len(length).and_then(|()| self.medium.reopen());
         self.real(reopened);
+        lost
     }
-}
 
-/// Offsets past `i64::MAX` are none: `EINVAL`, as from `pwrite(2)`.
-fn check_range(offset: u64, length: usize) -> io::Result<()> {
-    let end = offset.checked_add(length as u64).map(i64::try_from);
-    match end {
-        Some(Ok(_)) => Ok(()),
-        _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error())),
+    /// Writes a sector past everybody.
+    fn put(&mut self, sector: u64, bytes: &[u8]) {
+        let offset = sector * self.sector_size as u64;
+        self.visible.write(offset, bytes);
+        let written = self.medium.write(bytes, offset);
+        self.real(written);
     }
-}
 
-/// The same error again, for the journal.
-fn same_error(error: &io::Error) -> io::Error {
-    io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))
+    /// Does to a sector what no device could mask; `newest` is what it held before the crash.
+    fn damage(&mut self, sector: u64, damage: Damage, newest: Vec<u8>) {
+        let mut bytes = newest;
+        match damage {
+            Damage::Unreadable => {
+                self.latent.insert(sector);
+                return;
+            }
+            Damage::TornAt(at) => {
+                let mut kept = vec![0; bytes.len()];
+                self.visible.read(sector * self.sector_size as u64, &mut kept);
+                bytes[at..].copy_from_slice(&kept[at..]);
+            }
+            Damage::Garbage(seed) => {
+                let mut rng = Rng::new(seed, Purpose::Crash);
+                for word in bytes.chunks_exact_mut(8) {
+                    word.copy_from_slice(&rng.next_u64().to_le_bytes());
+                }
+            }
+        }
+        self.wrong.insert(sector);
+        self.put(sector, &bytes);
+    }
 }

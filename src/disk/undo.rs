@@ -4,7 +4,7 @@
 //! replaced; the content after a change is what the next change of the sector replaced, or, after
 //! the last one, what is visible. A sync that covers the whole log just empties it.
 
-use super::crash::Fates;
+use super::crash::{Damage, Fates, Survivors};
 
 /// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
 /// length is decided before them.
@@ -19,6 +19,10 @@ struct Change {
     replaced: u64,
     /// The number of changes made before this one.
     number: u64,
+    /// The raw call that made it, by number.
+    call: u64,
+    /// What it replaced was silently wrong.
+    replaced_wrong: bool,
     /// A failed sync marked it clean without writing it: no later sync makes it durable.
     dropped: bool,
 }
@@ -30,14 +34,18 @@ pub(super) struct Undo {
     arena: Vec<u8>,
     /// How many changes were ever made.
     made: u64,
+    /// How many raw calls have changed the file.
+    calls: u64,
     /// Room to sort in, kept from use to use.
     order: Vec<(u64, usize)>,
 }
 
 /// What becomes of one sector, or of the length.
 pub(super) enum Restore<'a> {
-    /// The sector gets these bytes.
-    Sector(u64, &'a [u8]),
+    /// The sector gets these bytes, which are silently wrong or not.
+    Sector(u64, &'a [u8], bool),
+    /// The sector, which got or kept its content, is damaged besides.
+    Damage(u64, Damage),
     /// The file gets this length.
     Length(u64),
 }
@@ -59,8 +67,50 @@ impl Undo {
     }
 
     fn push(&mut self, what: u64, replaced: u64) {
-        self.changes.push(Change { what, replaced, number: self.made, dropped: false });
+        self.changes.push(Change {
+            what,
+            replaced,
+            number: self.made,
+            call: self.calls,
+            replaced_wrong: false,
+            dropped: false,
+        });
         self.made += 1;
+    }
+
+    /// What is recorded from now on is made by another raw call.
+    pub(super) fn next_call(&mut self) {
+        self.calls += 1;
+    }
+
+    /// What the last change of `sector` replaced was silently wrong.
+    pub(super) fn replaced_wrong(&mut self, sector: u64) {
+        let change = self.changes.iter_mut().rev().find(|change| change.what == sector + 1);
+        if let Some(change) = change {
+            change.replaced_wrong = true;
+        }
+    }
+
+    /// What is durable of `sector`, if that is not what is visible; and whether it is wrong.
+    pub(super) fn durable(&self, sector: u64, sector_size: usize) -> Option<(&[u8], bool)> {
+        let change = self.changes.iter().find(|change| change.what == sector + 1)?;
+        let start = usize::try_from(change.replaced).ok()?;
+        Some((&self.arena[start..start + sector_size], change.replaced_wrong))
+    }
+
+    /// Deciding what survives of this log.
+    pub(super) fn fates(&self, survivors: Survivors) -> Fates {
+        let calls = self.changes.chunk_by(|one, next| one.call == next.call);
+        Fates::new(survivors, calls.map(|changes| changes[0].call))
+    }
+
+    /// What the raw call at hand has changed will never be written to the medium.
+    pub(super) fn drop_call(&mut self) {
+        let calls = self.calls;
+        let made = self.changes.iter_mut().rev().take_while(|change| change.call == calls);
+        for change in made {
+            change.dropped = change.what != LENGTH;
+        }
     }
 
     /// Records that `sectors` sectors from `first` on are about to change. Gives the place for what
@@ -133,12 +183,16 @@ impl Undo {
         // A crash may go back to any of these.
         let lengths = self.changes.iter().filter(|change| change.what == LENGTH);
         let edges: Vec<u64> = lengths.filter_map(|it| edge(it.replaced, sector_size)).collect();
+        let calls: Vec<u64> = self.changes.iter().map(|change| change.call).collect();
+        let mut versions = Vec::new();
         self.groups(self.before(mark), |_, changes| {
             let what = changes[0].0;
             if what == LENGTH || edges.contains(&what) {
                 return;
             }
-            let chosen = fates.choose(what, changes.len());
+            versions.clear();
+            versions.extend(changes.iter().map(|&(_, at)| calls[at]));
+            let chosen = fates.choose(what, &versions);
             for &(_, at) in &changes[..chosen] {
                 durable[at] = true;
             }
@@ -166,14 +220,20 @@ impl Undo {
         fates: &mut Fates,
         mut restore: impl FnMut(Restore<'_>),
     ) {
-        let mut torn_by_length = None;
+        let (mut torn_by_length, mut versions) = (None, Vec::new());
         self.groups(self.changes.len(), |undo, group| {
             // Contents: what was durable, then one after each change that is still to be written.
             let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
-            let chosen = match group[0].0 {
-                what if Some(what) == torn_by_length => 0,
-                what => fates.choose(what, live().count()),
-            };
+            versions.clear();
+            versions.extend(live().map(|&(_, at)| undo.changes[at].call));
+            let what = group[0].0;
+            let chosen =
+                if Some(what) == torn_by_length { 0 } else { fates.choose(what, &versions) };
+            if what != LENGTH
+                && let Some(damage) = fates.damage(sector_size)
+            {
+                restore(Restore::Damage(what - 1, damage));
+            }
             // What replaced the chosen content tells it; nothing did if it is what is visible.
             let next = match chosen {
                 0 => group.first(),
@@ -182,13 +242,17 @@ impl Undo {
                     .and_then(|&(_, at)| group.iter().find(|&&(_, later)| later > at)),
             };
             let Some(&(what, at)) = next else { return };
-            let replaced = undo.changes[at].replaced;
+            let Change { replaced, replaced_wrong, .. } = undo.changes[at];
             if what == LENGTH {
                 torn_by_length = edge(replaced, sector_size);
                 return restore(Restore::Length(replaced));
             }
             let Ok(start) = usize::try_from(replaced) else { return };
-            restore(Restore::Sector(what - 1, &undo.arena[start..start + sector_size]));
+            restore(Restore::Sector(
+                what - 1,
+                &undo.arena[start..start + sector_size],
+                replaced_wrong,
+            ));
         });
         self.clear();
     }
@@ -203,7 +267,6 @@ fn edge(length: u64, sector_size: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::crash::Survivors;
     use super::*;
 
     const SECTOR: usize = 4;
@@ -217,6 +280,7 @@ mod tests {
 
     impl Toy {
         fn write(&mut self, sector: usize, value: u8) {
+            self.undo.next_call();
             let old = [self.visible[sector]; SECTOR];
             self.undo.record(sector as u64, 1, SECTOR).copy_from_slice(&old);
             self.visible[sector] = value;
@@ -224,11 +288,12 @@ mod tests {
 
         fn crash(&mut self, survivors: Survivors) -> [u8; 8] {
             let visible = &mut self.visible;
-            self.undo.crash(SECTOR, &mut Fates::new(survivors), |restore| match restore {
-                Restore::Sector(sector, bytes) => {
+            let mut fates = self.undo.fates(survivors);
+            self.undo.crash(SECTOR, &mut fates, |restore| match restore {
+                Restore::Sector(sector, bytes, _) => {
                     visible[usize::try_from(sector).unwrap()] = bytes[0];
                 }
-                Restore::Length(_) => {}
+                Restore::Length(_) | Restore::Damage(..) => {}
             });
             self.visible
         }
@@ -291,7 +356,8 @@ mod tests {
             toy.write(0, 1);
             toy.write(1, 1);
             let mark = toy.undo.mark();
-            toy.undo.partly_synced(mark, SECTOR, &mut Fates::new(Survivors::Random(seed)));
+            let mut fates = toy.undo.fates(Survivors::Random(seed));
+            toy.undo.partly_synced(mark, SECTOR, &mut fates);
             toy.undo.synced(toy.undo.mark());
             let left = toy.crash(Survivors::All);
             parts[0] += left[0];

@@ -6,9 +6,9 @@ use super::subject::Subject;
 use super::trace::Log;
 use super::{Divergence, Options, Report, Verdict};
 use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
-use crate::disk::{SimDisk, Survivors};
+use crate::disk::{CallReport, FaultClass, SimDisk, Survivors};
 use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime};
-use crate::model::{Kind, OpId, Twin, Violation};
+use crate::model::{Evidence, Kind, OpId, Twin, Violation};
 use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
 use futures::FutureExt;
 use std::any::Any;
@@ -54,7 +54,14 @@ pub(super) fn run<S: Subject>(
 ) -> Report {
     let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
     let log = Log::new(options.trace);
-    let session = Session::new(scenario, disk, twin, log, heap.largest(), runtime.halt());
+    let session = Session::new(
+        scenario,
+        disk,
+        twin,
+        log,
+        (heap.largest(), options.accuse_media),
+        runtime.halt(),
+    );
     let verdict = {
         let mut run = Run { subject, heap, session: &session, runtime: &mut runtime };
         let caught = catch_unwind(AssertUnwindSafe(|| run.all_cycles()));
@@ -165,11 +172,12 @@ impl<S: Subject> Run<'_, '_, S> {
 
     fn power_fails(&mut self, op: OpId, survivors: Survivors) {
         let session = self.session;
-        session.disk.crash(survivors);
+        let lost = session.disk.crash(survivors);
         let mut inner = session.inner();
         session.note_raw_calls(&mut inner.log);
         inner.log.crashed(op, survivors);
         inner.stats.crashes += 1;
+        inner.stats.happened(FaultClass::Crash, lost > 0);
         inner.twin.crash();
     }
 
@@ -198,7 +206,7 @@ impl<S: Subject> Run<'_, '_, S> {
                     log.opened(failed.map_err(|&error| error));
                     stats.met(&report, failed.is_err());
                     let judged =
-                        with_evidence(&report, |it| judge_opening(failed.err(), it.errors));
+                        with_evidence(&report, false, |it| judge_opening(failed.err(), it.errors));
                     judged.map_err(|violation| (op, violation))?;
                     if let Ok(device) = opened {
                         twin.reopened();
@@ -208,6 +216,7 @@ impl<S: Subject> Run<'_, '_, S> {
                 Ended::Dropped => {}
                 Ended::Crashed(survivors) => {
                     crashed = true;
+                    session.inner().stats.happened(FaultClass::CrashInOpen, true);
                     self.power_fails(op, survivors);
                 }
             }
@@ -255,25 +264,67 @@ impl<S: Subject> Run<'_, '_, S> {
         &mut self,
         device: &S::Device,
         sectors: &[Range<u64>],
-        check: impl Fn(&mut Twin, u64, &[u8]) -> Result<(), Violation>,
+        check: Check,
     ) -> Result<(), Wrong> {
         let session = self.session;
+        let block = u64::from(session.scenario.device.block_size);
         let pieces = pieces(&device.geometry(), session.largest as u64, sectors);
         let reading = async {
             for (offset, length) in pieces {
-                let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
-                let mut buffer = device.allocate_buffer(size).await.map_err(unreadable)?;
-                device.read(offset, buffer.as_mut()).await.map_err(unreadable)?;
-                let mut inner = session.inner();
-                let Inner { twin, log, .. } = &mut *inner;
-                session.note_raw_calls(log);
-                let first = offset / u64::from(session.scenario.device.sector_size);
-                check(twin, first, buffer.as_slice())?;
-                log.read_back(first, twin.seen());
+                if read_piece(session, device, offset, length, check).await? {
+                    continue;
+                }
+                // A sector in there cannot be read; its neighbours have to be right all the same.
+                for offset in
+                    (offset..offset + length).step_by(session.scenario.device.block_size as usize)
+                {
+                    if !read_piece(session, device, offset, block, check).await? {
+                        give_up(session, offset, block);
+                    }
+                }
             }
             Ok(())
         };
         self.drive("reading back", reading)?.map_err(|violation| (0, violation))
+    }
+}
+
+/// How the twin checks what was read back.
+type Check = fn(&mut Twin, u64, &[u8], &Evidence<'_>) -> Result<(), Violation>;
+
+/// Reads and checks a piece of the device. False where the medium could not read it.
+async fn read_piece<D: Device>(
+    session: &Session<'_>,
+    device: &D,
+    offset: u64,
+    length: u64,
+    check: Check,
+) -> Result<bool, Violation> {
+    let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
+    let mut buffer = device.allocate_buffer(size).await.map_err(unreadable)?;
+    session.disk.begin(0, &[]);
+    let read = device.read(offset, buffer.as_mut()).await;
+    let report: CallReport = session.disk.end(0, false);
+    let mut inner = session.inner();
+    let Inner { twin, log, .. } = &mut *inner;
+    session.note_raw_calls(log);
+    let first = offset / u64::from(session.scenario.device.sector_size);
+    with_evidence(&report, session.accuse_media, |evidence| match read {
+        Err(error) if evidence.errors.contains(&error) => Ok(false),
+        Err(error) => Err(unreadable(error)),
+        Ok(()) => check(twin, first, buffer.as_slice(), evidence).map(|()| {
+            log.read_back(first, twin.seen());
+            true
+        }),
+    })
+}
+
+/// A block that cannot be read: its damaged sectors are beyond checking.
+fn give_up(session: &Session<'_>, offset: u64, length: u64) {
+    let size = u64::from(session.scenario.device.sector_size);
+    let sectors = offset / size..(offset + length) / size;
+    for sector in sectors.filter(|&sector| session.disk.is_damaged(sector)) {
+        session.inner().twin.give_up(sector);
     }
 }
 

@@ -34,6 +34,9 @@ use std::sync::Arc;
 pub struct Options {
     /// Keep the events, for people to read.
     pub trace: bool,
+    /// Hold the device to what a medium that lies has done to it. A plain device then diverges,
+    /// and the verdict names what the medium did; one with checksums has to notice.
+    pub accuse_media: bool,
 }
 
 /// What a run gives.

@@ -4,7 +4,7 @@ use super::scope::{Ended, scoped};
 use super::stats::Stats;
 use super::trace::Log;
 use crate::device::{Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, FaultKind, SimDisk, Survivors};
+use crate::disk::{CallReport, FaultClass, SimDisk, Survivors};
 use crate::exec::Halt;
 use crate::model::{Evidence, OpId, Outcome, Request, Twin, Violation};
 use crate::scenario::{Op, Scenario, Step};
@@ -34,6 +34,8 @@ pub(super) struct Session<'a> {
     pub(super) disk: &'a SimDisk,
     /// The largest buffer that the heap can give, in bytes.
     pub(super) largest: usize,
+    /// See [`Options::accuse_media`](super::Options::accuse_media).
+    pub(super) accuse_media: bool,
     halt: Halt,
     inner: RefCell<Inner<'a>>,
 }
@@ -60,7 +62,7 @@ impl<'a> Session<'a> {
         disk: &'a SimDisk,
         twin: &'a mut Twin,
         log: Log,
-        largest: usize,
+        (largest, accuse_media): (usize, bool),
         halt: Halt,
     ) -> Self {
         let cursors = SmallVec::from_elem(0, scenario.clients().into());
@@ -74,7 +76,7 @@ impl<'a> Session<'a> {
             gate: false,
             waiting: None,
         };
-        Self { scenario, disk, largest, halt, inner: RefCell::new(inner) }
+        Self { scenario, disk, largest, accuse_media, halt, inner: RefCell::new(inner) }
     }
 
     pub(super) fn inner(&self) -> RefMut<'_, Inner<'a>> {
@@ -244,7 +246,7 @@ impl<'a> Session<'a> {
         let Inner { twin, log, stats, .. } = &mut *inner;
         stats.ended(&report, result.is_err());
         let outcome = Outcome::Answered { result, data };
-        let judged = with_evidence(&report, |evidence| twin.end(op, outcome, evidence));
+        let judged = with_evidence(&report, self.accuse_media, |it| twin.end(op, outcome, it));
         self.note_raw_calls(log);
         let read = result.is_ok() && judged.is_ok() && !data.is_empty();
         log.ended(op, result, if read { twin.seen() } else { &[] });
@@ -257,8 +259,8 @@ impl<'a> Session<'a> {
         let mut inner = self.inner();
         let Inner { twin, log, stats, .. } = &mut *inner;
         stats.ended(&report, false);
-        stats.dropped += 1;
-        let judged = with_evidence(&report, |evidence| twin.end(op, Outcome::Cancelled, evidence));
+        stats.happened(FaultClass::Dropped, true);
+        let judged = with_evidence(&report, false, |it| twin.end(op, Outcome::Cancelled, it));
         self.note_raw_calls(log);
         log.cancelled(op);
         drop(inner);
@@ -267,14 +269,18 @@ impl<'a> Session<'a> {
 }
 
 /// What the disk knows, as the twin has to be told.
-pub(super) fn with_evidence<T>(report: &CallReport, tell: impl FnOnce(&Evidence<'_>) -> T) -> T {
-    let loud = report.met.iter().filter_map(|fault| fault.kind.loud_error());
-    let errors: SmallVec<[DeviceError; 2]> = loud.map(DeviceError::from).collect();
-    let failed_syncs = |kind| matches!(kind, FaultKind::SyncFailed(_));
+pub(super) fn with_evidence<T>(
+    report: &CallReport,
+    accuse_media: bool,
+    tell: impl FnOnce(&Evidence<'_>) -> T,
+) -> T {
+    let loud = report.met.iter().filter_map(|fault| fault.kind.surfaces());
+    let errors: SmallVec<[DeviceError; 2]> = loud.collect();
     tell(&Evidence {
         errors: &errors,
-        sync_failed: report.met.iter().any(|fault| failed_syncs(fault.kind)),
+        sync_failed: report.met.iter().any(|fault| fault.kind.fails_sync()),
         torn: &report.torn,
+        unreliable: if accuse_media { &[] } else { &report.unreliable },
         escaped: report.escaped,
     })
 }

@@ -8,7 +8,8 @@ use crate::model::Checks;
 pub struct FaultCount {
     /// So many raw calls met one.
     pub injected: u64,
-    /// So many changed what the device answered, or made it call again.
+    /// So many changed what the device answered or read, made it call again, let another operation
+    /// overtake it, or lost something.
     pub consequential: u64,
 }
 
@@ -19,8 +20,6 @@ pub struct Stats {
     pub scenarios: u64,
     /// Operations that ended, or were dropped, and were checked.
     pub ops: u64,
-    /// Operations that were dropped before they ended.
-    pub dropped: u64,
     /// Power failures.
     pub crashes: u64,
     /// Clean closings followed by an opening.
@@ -38,7 +37,6 @@ impl Stats {
     pub fn add(&mut self, other: &Self) {
         self.scenarios += other.scenarios;
         self.ops += other.ops;
-        self.dropped += other.dropped;
         self.crashes += other.crashes;
         self.reopens += other.reopens;
         self.steps += other.steps;
@@ -65,9 +63,24 @@ impl Stats {
         for fault in &report.met {
             let count = &mut self.faults[fault.kind.class() as usize];
             count.injected += 1;
-            let transient = fault.kind == FaultKind::Interrupted || fault.kind.errno().is_none();
-            let went_on = report.calls > fault.call + 1;
-            count.consequential += u64::from(if transient { went_on } else { failed });
+            let consequential = match fault.kind {
+                kind if kind.surfaces().is_some() => failed,
+                kind if kind.is_delay() => report.overtaken > 0,
+                FaultKind::MisdirectedRead(_) | FaultKind::StaleRead => {
+                    !report.unreliable.is_empty()
+                }
+                kind if kind.is_silent() => true,
+                // The others are to be absorbed, by another call.
+                _ => report.calls > fault.call + 1,
+            };
+            count.consequential += u64::from(consequential);
         }
+    }
+
+    /// Something happened from outside.
+    pub(super) fn happened(&mut self, class: FaultClass, consequential: bool) {
+        let count = &mut self.faults[class as usize];
+        count.injected += 1;
+        count.consequential += u64::from(consequential);
     }
 }

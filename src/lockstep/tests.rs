@@ -36,7 +36,8 @@ fn the_trace_is_the_same_every_time_and_does_not_change_the_digest() {
     let scenario = generate(3, Profile::Heavy);
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     let quiet = runner.run(&scenario, Options::default()).unwrap();
-    let traced = [(); 2].map(|()| runner.run(&scenario, Options { trace: true }).unwrap());
+    let traced = [(); 2]
+        .map(|()| runner.run(&scenario, Options { trace: true, ..Options::default() }).unwrap());
     assert_eq!(traced[0].trace, traced[1].trace);
     assert!(quiet.trace.is_empty() && !traced[0].trace.is_empty());
     assert_eq!((quiet.digest, &quiet.stats), (traced[0].digest, &traced[0].stats));

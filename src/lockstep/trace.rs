@@ -220,12 +220,7 @@ impl Log {
     }
 
     pub(super) fn crashed(&mut self, op: OpId, survivors: Survivors) {
-        let (policy, seed) = match survivors {
-            Survivors::All => (0, 0),
-            Survivors::None => (1, 0),
-            Survivors::Random(seed) => (2, seed),
-            Survivors::Runs(seed) => (3, seed),
-        };
+        let (policy, seed) = survivors.code();
         self.numbers(6, &[op.into(), policy, seed]);
         self.keep(|| Event::Crashed(op, survivors));
     }

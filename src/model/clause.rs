@@ -21,13 +21,15 @@ pub enum Clause {
     NoInventedErrors,
     /// Clause 8: what was trimmed stays trimmed until it is written.
     Trim,
+    /// What a medium silently corrupted stays inside its sectors.
+    Containment,
     /// Clause 10: a buffer larger than the heap is refused.
     Buffers,
 }
 
 impl Clause {
     /// Every clause, in the order of their definition.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BadRequests,
         Self::ReadYourWrites,
         Self::OldOrNew,
@@ -37,6 +39,7 @@ impl Clause {
         Self::Errors,
         Self::NoInventedErrors,
         Self::Trim,
+        Self::Containment,
         Self::Buffers,
     ];
 
@@ -52,6 +55,7 @@ impl Clause {
             Self::Errors => "errors surfaced",
             Self::NoInventedErrors => "no invented errors",
             Self::Trim => "trim",
+            Self::Containment => "silent harm contained",
             Self::Buffers => "buffers",
         }
     }

@@ -341,6 +341,13 @@ impl LegalSets {
         Some(proven)
     }
 
+    /// After a crash: what the sector holds is unspecified until it is written again.
+    pub(super) fn give_up(&mut self, number: u64) {
+        let versions = &mut self.sectors.get_mut(number).versions;
+        versions.clear();
+        versions.push(Version { leaves: Leaves::Anything, ..FIRST });
+    }
+
     /// All unsettled sectors have been recovered.
     pub(super) fn recovered(&mut self) {
         self.doubt = None;

@@ -192,7 +192,7 @@ impl Twin {
         }
         match request {
             Request::Read { offset, .. } if result.is_ok() => {
-                self.check_read(op, offset, data, evidence.torn)
+                self.check_read(op, offset, data, evidence)
             }
             Request::Read { .. } => Ok(()),
             Request::Write { .. } | Request::Trim { .. } => {
@@ -288,22 +288,27 @@ impl Twin {
         op: OpId,
         offset: u64,
         data: &[u8],
-        torn: &[u64],
+        evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         let began = self.legal.times(op).began;
         let first = offset / u64::from(self.geometry.sector_size());
-        let findings = self.compare(first, data, began, torn);
+        let findings = self.compare(first, data, began, evidence);
         self.wrong_data(&format!("read #{op} returned"), findings)
     }
 
     /// Compares what a read that began at `began` gave. Notes what it saw, and gives what is wrong.
-    fn compare(&mut self, first: u64, data: &[u8], began: Tick, torn: &[u64]) -> Vec<Finding> {
+    fn compare(
+        &mut self,
+        first: u64,
+        data: &[u8],
+        began: Tick,
+        evidence: &Evidence<'_>,
+    ) -> Vec<Finding> {
         let sector_size = self.geometry.sector_size() as usize;
         self.seen.clear();
         let mut findings = Vec::new();
         for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
-            if torn.contains(&sector) {
-                self.seen.push(UNSPECIFIED);
+            if self.is_excused(sector, evidence) {
                 continue;
             }
             match self.legal.read(sector, bytes, began, self.now) {
@@ -328,15 +333,31 @@ impl Twin {
     /// # Errors
     ///
     /// Where it must not.
-    pub fn verify(&mut self, first: u64, data: &[u8]) -> Result<(), Violation> {
+    pub fn verify(
+        &mut self,
+        first: u64,
+        data: &[u8],
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
         let now = self.tick();
-        let findings = self.compare(first, data, now, &[]);
+        let findings = self.compare(first, data, now, evidence);
         self.wrong_data("reading back what was written gave", findings)
     }
 
     /// Whether the device was closed and not opened again.
     pub fn is_closed(&self) -> bool {
         self.standing.closing.is_some()
+    }
+
+    /// Whether whatever was read of the sector is not the device's fault.
+    fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
+        let unreliable = evidence.unreliable.contains(&sector);
+        let excused = unreliable || evidence.torn.contains(&sector);
+        if excused {
+            self.seen.push(UNSPECIFIED);
+        }
+        self.checks.count(Clause::Containment, u64::from(unreliable));
+        excused
     }
 
     /// A legal version was seen.
@@ -355,8 +376,8 @@ impl Twin {
     fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
         let expected =
             self.legal.expected(sector, began).into_iter().map(|version| match version {
-                Version { op: 0, .. } => Expected::Zeros,
                 Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
+                Version { op: 0, .. } => Expected::Zeros,
                 Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
                 Version { op, .. } => Expected::Trimmed(op),
             });
@@ -448,11 +469,20 @@ impl Twin {
     /// # Errors
     ///
     /// Where a crash could not have left this.
-    pub fn recover(&mut self, first: u64, data: &[u8]) -> Result<(), Violation> {
+    pub fn recover(
+        &mut self,
+        first: u64,
+        data: &[u8],
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
         let sector_size = self.geometry.sector_size() as usize;
         self.seen.clear();
         let mut findings = Vec::new();
         for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
+            if self.is_excused(sector, evidence) {
+                self.legal.give_up(sector);
+                continue;
+            }
             match self.legal.recover(sector, bytes) {
                 Some(version) => {
                     self.recovered.push((sector, version));
@@ -469,6 +499,11 @@ impl Twin {
         let Some(first) = findings.first() else { return Ok(()) };
         let kind = self.name(first, true);
         Err(Violation { kind, sentence: format!("after the crash, {kind}: {first}"), findings })
+    }
+
+    /// The device is open again and cannot read this sector, which is not its fault.
+    pub fn give_up(&mut self, sector: u64) {
+        self.legal.give_up(sector);
     }
 
     /// All unsettled sectors have been recovered: checks that a cut of the barriers explains them

@@ -115,6 +115,7 @@ impl fmt::Display for Expected {
             Self::Zeros => write!(f, "zeros"),
             Self::Written(op) => write!(f, "write #{op}"),
             Self::Trimmed(op) => write!(f, "what trim #{op} left"),
+            Self::Anything(0) => write!(f, "anything"),
             Self::Anything(op) => write!(f, "anything since #{op}"),
         }
     }
