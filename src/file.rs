@@ -1,9 +1,9 @@
 //! The few positional calls a device makes on a file.
 //!
 //! [`BackingFile`] is the seam between a device and what lies beneath it. Production code stands on
-//! [`std::fs::File`]; a simulation puts [`SimFile`](crate::disk::SimFile) in its place and the device
-//! above cannot tell. Each call behaves as the kernel's: it may transfer fewer bytes than asked for,
-//! and it may fail.
+//! [`std::fs::File`]; a simulation puts [`SimFile`](crate::disk::SimFile) in its place and the
+//! device above cannot tell. Each call behaves as the kernel's: it may transfer fewer bytes than
+//! asked for, and it may fail.
 //!
 //! **Invariant:** this module knows nothing else of the crate.
 
@@ -47,8 +47,9 @@ pub trait BackingFile: Send + Sync {
         offset: u64,
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// Writes up to `buffer.len()` bytes at `offset`, which grows the file where they reach past its
-    /// end. The bytes counted by the result are visible to every later read, but not yet durable.
+    /// Writes up to `buffer.len()` bytes at `offset`, which grows the file where they reach past
+    /// its end. The bytes counted by the result are visible to every later read, but not yet
+    /// durable.
     ///
     /// # Errors
     ///
@@ -65,8 +66,8 @@ pub trait BackingFile: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As `fdatasync(2)`. After any error but `EINTR` the data may be lost although reads still show
-    /// it, and a second call may return `Ok` without writing anything.
+    /// As `fdatasync(2)`. After any error but `EINTR` the data may be lost although reads still
+    /// show it, and a second call may return `Ok` without writing anything.
     fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// As [`sync_data`](Self::sync_data), with all metadata.

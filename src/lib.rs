@@ -5,9 +5,9 @@
 //! point. After every operation the two are compared. A run is a pure function of its scenario: the
 //! same scenario gives the same trace, byte for byte, on every machine.
 //!
-//! It finds the bugs that disks in virtual machine monitors, databases and image tools have shipped:
-//! flushes that never sync, barriers that order nothing, trims that outrun their range, failed syncs
-//! that are retried into data loss. And it names them in one sentence.
+//! It finds the bugs that disks in virtual machine monitors, databases and image tools have
+//! shipped: flushes that never sync, barriers that order nothing, trims that outrun their range,
+//! failed syncs that are retried into data loss. And it names them in one sentence.
 //!
 //! # A device with a bug
 //!
@@ -33,8 +33,14 @@
 //!     // The rest is as it should be.
 //! #     fn geometry(&self) -> Geometry { self.0.geometry() }
 //! #     fn is_read_only(&self) -> bool { self.0.is_read_only() }
-//! #     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> { self.0.allocate_buffer(size) }
-//! #     async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+//! #     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+//! #         self.0.allocate_buffer(size)
+//! #     }
+//! #     async fn read(
+//! #         &self,
+//! #         offset: u64,
+//! #         buffer: MutableBufferRef<'_>,
+//! #     ) -> Result<(), DeviceError> {
 //! #         self.0.read(offset, buffer).await
 //! #     }
 //! #     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions)

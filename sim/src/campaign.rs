@@ -80,9 +80,10 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Findings> {
         progress: progress(&seeds, time),
         seeds,
     };
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or_else(processors, usize::from);
     let findings = Mutex::new(Findings::default());
-    let worked = in_parallel(jobs.map_or(1, usize::from), || {
+    let worked = in_parallel(jobs, || {
         let done = campaign.work().inspect_err(|_| campaign.stop.store(true, Ordering::Relaxed))?;
         findings.lock().unwrap_or_else(PoisonError::into_inner).add(done);
         anyhow::Ok(())

@@ -1,11 +1,14 @@
 //! The command line.
 
 use blocktwin::scenario::Profile;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+/// More threads no machine is served by, and some cannot even be started.
+const MOST_JOBS: i64 = 1024;
 
 /// Deterministic simulation testing for block storage.
 ///
@@ -61,8 +64,8 @@ pub(crate) struct RunArgs {
     pub(crate) shard: Option<Shard>,
 
     /// How many scenarios to run at once. By default one for each processor.
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MOST_JOBS))]
+    pub(crate) jobs: Option<u16>,
 
     /// What holds the bytes: memory, tmpfs, or files in a directory.
     #[arg(long, value_name = "memory|tmpfs|DIR", default_value = "tmpfs")]
@@ -176,14 +179,16 @@ pub(crate) enum MediumArg {
 }
 
 impl FromStr for MediumArg {
-    type Err = std::convert::Infallible;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text {
-            "memory" => Self::Memory,
-            "tmpfs" => Self::Tmpfs,
-            directory => Self::Directory(directory.into()),
-        })
+        match text {
+            // An unset variable in a script, and not the current directory.
+            "" => Err("neither a medium nor a directory"),
+            "memory" => Ok(Self::Memory),
+            "tmpfs" => Ok(Self::Tmpfs),
+            directory => Ok(Self::Directory(directory.into())),
+        }
     }
 }
 

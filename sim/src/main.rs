@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     quiet::install_hook();
     let status = dispatch(Cli::parse()).unwrap_or_else(|error| {
         // The whole chain in one line.
-        eprintln!("blocktwin: {error:#}");
+        complain(&format!("{error:#}"));
         Status::BadInput
     });
     ExitCode::from(status as u8)
@@ -58,6 +58,11 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints to standard error. If even that is closed, the exit status has to do.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "blocktwin: {text}");
+}
+
 fn run(args: &RunArgs) -> anyhow::Result<Status> {
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
@@ -70,7 +75,7 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
     };
     if let Some(seed) = findings.unrepeatable {
         say(&summary)?;
-        eprintln!("blocktwin: seed {seed} gave two different digests; the harness is broken");
+        complain(&format!("seed {seed} gave two different digests; the harness is broken"));
         return Ok(Status::Broken);
     }
     if let Some(campaign::Failure { seed, scenario, report }) = &findings.failure {
@@ -79,7 +84,7 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
         match args.format {
             Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
             Format::Json => {
-                eprintln!("seed {seed} {described}");
+                complain(&format!("seed {seed} {described}"));
                 say(&summary)?;
             }
         }
@@ -88,7 +93,7 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
     say(&summary)?;
     let unexercised = summary::unexercised(&findings);
     if args.strict && !unexercised.is_empty() && !findings.interrupted {
-        eprintln!("blocktwin: --strict: never exercised: {}", unexercised.join(", "));
+        complain(&format!("--strict: never exercised: {}", unexercised.join(", ")));
         return Ok(Status::Broken);
     }
     Ok(if findings.interrupted { Status::Interrupted } else { Status::Passed })
@@ -116,7 +121,11 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
     let mut status = Status::Passed;
     for path in &args.files {
         let scenario = input::scenario(path)?;
-        status = status.max(replay_one(args, &mut runner, path, &scenario)?);
+        let replayed = replay_one(args, &mut runner, path, &scenario)?;
+        if replayed == Status::Diverged && !args.trace {
+            say(&format!("replay with:\n{}", failure::replay_command(path)))?;
+        }
+        status = status.max(replayed);
     }
     Ok(status)
 }
@@ -146,7 +155,7 @@ fn replay_one(
             let first = pairs.clone().position(|(one, other)| one != other);
             let event = first.and_then(|at| report.trace.get(at));
             let event = event.map_or_else(|| "its length".to_owned(), ToString::to_string);
-            eprintln!("blocktwin: {name}: two runs differ, first in: {event}");
+            complain(&format!("{name}: two runs differ, first in: {event}"));
             return Ok(Status::Broken);
         }
     }

@@ -1,2 +1,167 @@
-//! x
-fn main() {}
+//! The corpus: every file still gives the verdict and the digest that it says.
+//!
+//! Each file is a trial of its own. Others check that the corpus does not shrink unnoticed, and
+//! that a file that is wrong is found to be.
+
+use blocktwin::disk::Medium;
+use blocktwin::lockstep::{FileBacked, Options, Report, Runner};
+use blocktwin::scenario::{Expectation, ExpectedVerdict, Profile, Scenario};
+use blocktwin::scenario::{generate, parse, print};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Directories of the corpus whose files are run on the real device. `known_bugs` will be run on
+/// devices with planted bugs.
+const REGRESSIONS: [&str; 1] = ["regressions"];
+
+/// How many files each directory holds at least, as lines of `<directory> <number>`.
+const COUNT: &str = "COUNT";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = self_checks();
+    for directory in REGRESSIONS {
+        let files = scenario_files(&corpus().join(directory));
+        let found = files.len();
+        trials.push(Trial::test(format!("{directory}::count"), move || {
+            let recorded = fs::read_to_string(corpus().join(COUNT));
+            let recorded = recorded.map_err(|error| format!("corpus/{COUNT}: {error}"))?;
+            Ok(count(&recorded, directory, found)?)
+        }));
+        trials.extend(files.into_iter().map(|path| {
+            let shown = shown(&path);
+            Trial::test(shown.clone(), move || {
+                let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+                Ok(check(&text, &shown)?)
+            })
+        }));
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus")
+}
+
+/// The scenario files in a directory, in order of their names; none where it does not exist, which
+/// the count makes a failure.
+fn scenario_files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let paths = entries.map(|entry| entry.expect("an entry of the corpus").path());
+    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "ron");
+    let mut files: Vec<_> = paths.filter(is_scenario).collect();
+    files.sort();
+    files
+}
+
+/// A path in the corpus, from the root of the repository.
+fn shown(path: &Path) -> String {
+    let relative = path.strip_prefix(corpus()).expect("a path in the corpus");
+    format!("corpus/{}", relative.display())
+}
+
+/// Whether a directory has lost none of the files that `recorded` counts.
+fn count(recorded: &str, directory: &str, found: usize) -> Result<(), String> {
+    let lines = recorded.lines().filter_map(|line| line.split_once(' '));
+    let number = lines.filter(|&(name, _)| name == directory).map(|(_, number)| number).next();
+    let number = number.ok_or_else(|| format!("corpus/{COUNT} has no line for {directory}"))?;
+    let least: usize = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("corpus/{COUNT}: {directory}: \"{number}\" is not a number"))?;
+    if found < least {
+        return Err(format!(
+            "corpus/{directory} holds {found} scenarios, and corpus/{COUNT} records {least}; \
+             if files were to go, lower the number there and say why"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the scenario in `text`, of the file `shown`, gives what it expects.
+fn check(text: &str, shown: &str) -> Result<(), String> {
+    let scenario = parse(text).map_err(|error| format!("{shown}: not a scenario: {error}"))?;
+    let Some(expected) = &scenario.expect else {
+        return Err(differs(shown, "it does not say what to expect"));
+    };
+    let report = run(&scenario).map_err(|error| format!("{shown}: {error:#}"))?;
+    let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
+    if verdict != expected.verdict {
+        let found = format!("expected {:?}, found {:?}", expected.verdict, report.verdict);
+        return Err(differs(shown, &found));
+    }
+    if digest != expected.digest {
+        let expected = &expected.digest;
+        let found = format!("{verdict:?} as expected, but digest {digest}, expected {expected}");
+        return Err(differs(shown, &found));
+    }
+    Ok(())
+}
+
+fn run(scenario: &Scenario) -> anyhow::Result<Report> {
+    Ok(Runner::new(FileBacked, Medium::Memory).run(scenario, Options::default())?)
+}
+
+/// What differs and, last, the command that shows it.
+fn differs(shown: &str, what: &str) -> String {
+    format!("{shown}: {what}\nreplay with:\ncargo run --release -- replay --trace {shown}")
+}
+
+/// Trials of the trials: what is wrong is found.
+fn self_checks() -> Vec<Trial> {
+    let trial =
+        |name: &str, test: fn() -> Result<(), Failed>| Trial::test(format!("self::{name}"), test);
+    vec![
+        trial("what_a_scenario_gives_is_what_it_may_expect", || Ok(check(&correct(), "it.ron")?)),
+        trial("no_expectation_is_found", || {
+            refused(&altered(|it| it.expect = None), "does not say what to expect")
+        }),
+        trial("a_wrong_verdict_is_found", || {
+            let fail = ExpectedVerdict::Fail(blocktwin::model::Kind::Panic);
+            refused(&altered(|it| expectation(it).verdict = fail), "expected Fail(Panic), found")
+        }),
+        trial("a_wrong_digest_is_found", || {
+            refused(&altered(|it| expectation(it).digest = "0".repeat(32)), "Pass as expected, but")
+        }),
+        trial("a_shrunk_corpus_is_found", || {
+            count("known_bugs 9\nregressions 5\n", "regressions", 5)?;
+            let refused = count("known_bugs 9\nregressions 5\n", "regressions", 4);
+            assert!(refused.is_err_and(|why| why.contains("holds 4 scenarios")));
+            assert!(count("known_bugs 9\n", "regressions", 4).is_err());
+            assert!(count("regressions five\n", "regressions", 5).is_err());
+            Ok(())
+        }),
+    ]
+}
+
+/// A scenario that expects what it gives.
+fn correct() -> String {
+    altered(|_| ())
+}
+
+/// A scenario that expects what it gives, but for what `alter` does to it.
+fn altered(alter: impl FnOnce(&mut Scenario)) -> String {
+    let mut scenario = generate(1, Profile::Default);
+    let report = run(&scenario).expect("a generated scenario can be run");
+    let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
+    scenario.expect = Some(Expectation { verdict, digest });
+    alter(&mut scenario);
+    print(&scenario)
+}
+
+#[track_caller]
+fn expectation(scenario: &mut Scenario) -> &mut Expectation {
+    scenario.expect.as_mut().expect("an expectation")
+}
+
+/// Asserts that a file is found to be wrong, with the command that shows it as the last line.
+#[track_caller]
+fn refused(text: &str, why: &str) -> Result<(), Failed> {
+    let found = check(text, "corpus/regressions/it.ron").expect_err("it should be found wrong");
+    assert!(found.contains(why), "{found}");
+    let command = "cargo run --release -- replay --trace corpus/regressions/it.ron";
+    assert_eq!(found.lines().last(), Some(command));
+    Ok(())
+}

@@ -27,7 +27,8 @@ impl DynDevice {
 
 type Answer<'a> = BoxFuture<'a, Result<(), DeviceError>>;
 
-/// [`Device`] with boxed futures. Private, as a type with both traits would have every method twice.
+/// [`Device`] with boxed futures. Private, as a type with both traits would have every method
+/// twice.
 trait ObjectSafe: Send + Sync {
     fn geometry(&self) -> Geometry;
     fn is_read_only(&self) -> bool;

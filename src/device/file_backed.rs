@@ -257,8 +257,8 @@ impl<F: BackingFile> FileBackedDevice<F> {
     }
 
     /// Tries once more to write the sector that the kernel left torn, before its write fails. The
-    /// error may have been about the sectors behind it. The write fails all the same, with the error
-    /// that stopped it.
+    /// error may have been about the sectors behind it. The write fails all the same, with the
+    /// error that stopped it.
     async fn finish_sector(&self, offset: u64, data: &[u8]) {
         for _ in 0..STUCK_LIMIT {
             match self.file.write_at(data, offset).await {

@@ -48,7 +48,8 @@ impl Geometry {
     ///
     /// # Errors
     ///
-    /// As [`Geometry::new`], and where the file does not hold a whole number of blocks, one at least.
+    /// As [`Geometry::new`], and where the file does not hold a whole number of blocks, one at
+    /// least.
     pub fn of_file(
         sector_size: u32,
         block_size: u32,

@@ -25,15 +25,15 @@
 //!    is refused, or where the write is dropped at that moment, is the one sector unspecified.
 //! 4. **Flush makes durable.** When [`flush`](Device::flush) returns `Ok`, everything that had
 //!    completed before flush was *called* is durable. [`WriteOptions::fua`] means the same for that
-//!    one write. [`close`](Device::close) flushes, may be called again, and every request made after
-//!    it has returned gets [`DeviceError::Closed`].
+//!    one write. [`close`](Device::close) flushes, may be called again, and every request made
+//!    after it has returned gets [`DeviceError::Closed`].
 //! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
 //!    become durable before those that had completed when it was called. A plain file has no
 //!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.
 //! 6. **A failed sync ends all promises.** The data may be lost although the page cache still shows
 //!    it, and the kernel reports this once. Every write, flush, barrier and trim made after such a
-//!    failure was returned fails with [`DeviceError::SyncFailed`], until the device is opened again.
-//!    Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
+//!    failure was returned fails with [`DeviceError::SyncFailed`], until the device is opened
+//!    again. Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
 //! 7. **Transient conditions are absorbed**: `EINTR`, short reads, short writes. **Everything else
 //!    is surfaced**, with its errno: none is swallowed and none is invented. A write of which the
 //!    kernel takes nothing is [`DeviceError::WriteZero`]. After a failed read, write or trim the
@@ -41,11 +41,12 @@
 //! 8. **Trim** leaves the contents of its range unspecified until they are written again. It is
 //!    checked like a write, never reaches outside its range, and never comes back over a later
 //!    write. [`TrimMode`] says what it does to the file.
-//! 9. **A file shorter than the device** ([`FileBackedDevice::new_with_block_count`]) reads as zeros
-//!    past its end.
-//! 10. **Transfer buffers** come from a heap of fixed size. [`allocate_buffer`](Device::allocate_buffer)
-//!     waits while the heap is full, first come, first served, without a lost wake-up, a leak where
-//!     a future is dropped, or an overlap; a request larger than the heap is an error at once.
+//! 9. **A file shorter than the device** ([`FileBackedDevice::new_with_block_count`]) reads as
+//!    zeros past its end.
+//! 10. **Transfer buffers** come from a heap of fixed size.
+//!     [`allocate_buffer`](Device::allocate_buffer) waits while the heap is full, first come, first
+//!     served, without a lost wake-up, a leak where a future is dropped, or an overlap; a request
+//!     larger than the heap is an error at once.
 //! 11. **One writer.** [`FileBackedDevice::open`] takes an advisory lock on the file, exclusive, or
 //!     shared where read-only, and accepts block special files as well.
 //!
@@ -72,7 +73,8 @@ pub use source::BufferSource;
 
 use std::future::Future;
 
-/// An asynchronous block device; the [module documentation](self) is its contract, clause by clause.
+/// An asynchronous block device; the [module documentation](self) is its contract, clause by
+/// clause.
 ///
 /// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
 /// request; what a cancelled write leaves is clause 3.

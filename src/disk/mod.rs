@@ -8,8 +8,9 @@
 //!
 //! * A write is visible at once, and *unsynced* until a sync that began after it has returned `Ok`.
 //!   Growth of the file is an unsynced change of its own.
-//! * A [crash](SimDisk::crash) leaves every unsynced sector, each on its own, as its durable content
-//!   or as any content that it had since: [`Survivors`] says which. No sector is left as a mixture.
+//! * A [crash](SimDisk::crash) leaves every unsynced sector, each on its own, as its durable
+//!   content or as any content that it had since: [`Survivors`] says which. No sector is left as a
+//!   mixture.
 //! * A [fault](Fault) is pinned to a raw call of one operation, so that it stays where it is when
 //!   other operations are taken away.
 //! * A short write may stop inside a sector, which is then visible torn. Such a sector is not

@@ -142,8 +142,8 @@ impl Undo {
         }
     }
 
-    /// A sync where some changes had been dropped by a failed one before: those stay, unless a later
-    /// change of the same sector has become durable over them.
+    /// A sync where some changes had been dropped by a failed one before: those stay, unless a
+    /// later change of the same sector has become durable over them.
     fn forget_overtaken(&mut self, mark: usize) {
         let synced = self.changes[..mark].iter().enumerate();
         let mut last: Vec<(u64, usize)> = synced
@@ -177,7 +177,8 @@ impl Undo {
         }
     }
 
-    /// A sync that began at `mark` has failed after a part of it was written, though not the length.
+    /// A sync that began at `mark` has failed after a part of it was written, though not the
+    /// length.
     pub(super) fn partly_synced(&mut self, mark: u64, sector_size: usize, fates: &mut Fates) {
         let mut durable = vec![false; self.changes.len()];
         // A crash may go back to any of these.

@@ -1,10 +1,10 @@
 //! Runs a scenario: the device and its twin in lockstep.
 //!
-//! The clients of a scenario are tasks of one executor. Each makes its operations on the device, and
-//! tells the [`Twin`] of each when it is made and when it ends. The power fails when the scenario
-//! says; the device is opened again, and what it holds is read back and compared. At the end of
-//! every scenario everything that was touched is read back, the power fails once more, and what is
-//! durable is read back too.
+//! The clients of a scenario are tasks of one executor. Each makes its operations on the device,
+//! and tells the [`Twin`] of each when it is made and when it ends. The power fails when the
+//! scenario says; the device is opened again, and what it holds is read back and compared. At the
+//! end of every scenario everything that was touched is read back, the power fails once more, and
+//! what is durable is read back too.
 //!
 //! **Invariant:** a run is a pure function of its scenario and its subject.
 
@@ -90,10 +90,10 @@ pub struct Divergence {
 #[non_exhaustive]
 pub enum RunError {
     /// The medium cannot hold a file as large: ext4, for one, ends at 16 TiB.
-    #[error("the medium cannot hold a file as large: {0}")]
+    #[error("the medium cannot hold a file as large")]
     TooLarge(#[source] io::Error),
     /// The medium failed: it is full, say.
-    #[error("the medium failed: {0}")]
+    #[error("the medium failed")]
     Medium(#[source] io::Error),
     /// There can be no such device.
     #[error(transparent)]

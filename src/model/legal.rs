@@ -315,8 +315,8 @@ impl LegalSets {
         &self.unsettled
     }
 
-    /// After a crash: which survivable version the sector turned out to hold, if one. It is the only
-    /// one from then on, unless unspecified content is among what it may be.
+    /// After a crash: which survivable version the sector turned out to hold, if one. It is the
+    /// only one from then on, unless unspecified content is among what it may be.
     pub(super) fn recover(&mut self, number: u64, bytes: &[u8]) -> Option<Version> {
         let Some(number) = self.touched(number) else {
             return payload::is_zero(bytes).then_some(FIRST);
@@ -348,12 +348,19 @@ impl LegalSets {
         versions.push(Version { leaves: Leaves::Anything, ..FIRST });
     }
 
-    /// All unsettled sectors have been recovered.
+    /// The unsettled sectors have been recovered, as far as they could be read. Those that could not
+    /// may hold any of what survived, now and after another crash.
     pub(super) fn recovered(&mut self) {
         self.doubt = None;
-        for number in self.unsettled.drain(..) {
-            self.sectors.get_mut(number).unsettled = false;
-        }
+        let sectors = &mut self.sectors;
+        self.unsettled.retain(|&number| {
+            let sector = sectors.get_mut(number);
+            for version in &mut sector.versions {
+                (version.hidden, version.firmly_hidden) = (NEVER, NEVER);
+            }
+            sector.unsettled = sector.versions.len() > 1;
+            sector.unsettled
+        });
     }
 
     /// What the sector may hold: to a read that began at `began`, or after a crash.

@@ -19,11 +19,14 @@ pub enum Profile {
     Durability,
     /// Always four clients on the same few blocks, with everything else as often as can be.
     Heavy,
+    /// As `Default`, and crashes do what is beyond the contract: tear sectors, fill them with
+    /// garbage, make them unreadable. Other sectors have to be right all the same.
+    Hostile,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Durability, Self::Heavy];
+    pub const ALL: [Self; 4] = [Self::Default, Self::Durability, Self::Heavy, Self::Hostile];
 
     /// What it is called on a command line.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Profile {
             Self::Default => "default",
             Self::Durability => "durability",
             Self::Heavy => "heavy",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -78,26 +82,60 @@ struct Swarm {
     spots: Vec<u64>,
     /// Most blocks of an operation.
     longest: u64,
+    /// Crashes do what is beyond the contract.
+    hostile: bool,
 }
 
 /// A kind of fault whose parameters are still to be drawn.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Draft {
     Interrupted,
     ShortRead,
     ShortWrite,
     Eio,
     Enospc,
+    EnospcFor,
+    Edquot,
+    Efbig,
+    WriteZero,
     SyncFailed,
+    WritebackFailed,
+    Latency,
+    LateReturn,
+    BitFlip,
+    LostWrite,
+    MisdirectedWrite,
+    MisdirectedRead,
+    StaleRead,
+    LatentSector,
 }
 
-const DRAFTS: [Draft; 6] = [
+/// Faults that tell, or that only take time.
+const HONEST: [Draft; 13] = [
     Draft::Interrupted,
     Draft::ShortRead,
     Draft::ShortWrite,
     Draft::Eio,
     Draft::Enospc,
+    Draft::EnospcFor,
+    Draft::Edquot,
+    Draft::Efbig,
+    Draft::WriteZero,
     Draft::SyncFailed,
+    Draft::WritebackFailed,
+    Draft::Latency,
+    Draft::LateReturn,
+];
+
+/// Faults of the medium itself. Only a few scenarios have them, as they excuse the sectors that they
+/// hit from being checked.
+const MEDIA: [Draft; 6] = [
+    Draft::BitFlip,
+    Draft::LostWrite,
+    Draft::MisdirectedWrite,
+    Draft::MisdirectedRead,
+    Draft::StaleRead,
+    Draft::LatentSector,
 ];
 
 /// The scenario of a seed: the same for the same seed, profile and version of this crate.
@@ -143,7 +181,7 @@ impl Generator {
         let sector_size = if rng.chance(1, 8) { 4096 } else { 512 };
         let block_size = sector_size << rng.weighted(&[4, 1, 1, 3]);
         let small = match profile {
-            Profile::Default => rng.chance(7, 8),
+            Profile::Default | Profile::Hostile => rng.chance(7, 8),
             Profile::Durability | Profile::Heavy => true,
         };
         let block_count = if small {
@@ -170,7 +208,7 @@ impl Generator {
     fn swarm(&mut self, profile: Profile, device: &DeviceSpec) -> Swarm {
         let rng = &mut self.rng;
         let usual: [u32; DRAWS.len()] = match profile {
-            Profile::Default => [30, 30, 4, 6, 8, 4, 1, 2, 4, 3],
+            Profile::Default | Profile::Hostile => [30, 30, 4, 6, 8, 4, 1, 2, 4, 3],
             Profile::Durability => [10, 30, 6, 3, 12, 8, 1, 4, 10, 1],
             Profile::Heavy => [24, 30, 6, 8, 10, 6, 1, 2, 4, 3],
         };
@@ -182,7 +220,14 @@ impl Generator {
             _ => 0,
         });
         let often = *rng.pick(&[0, 16, 64, 256]);
-        let kinds: Vec<Draft> = DRAFTS.into_iter().filter(|_| rng.chance(2, 3)).collect();
+        let media = rng.chance(1, 8);
+        let some = |rng: &mut Rng, drafts: &[Draft]| -> Vec<Draft> {
+            drafts.iter().copied().filter(|_| rng.chance(1, 2)).collect()
+        };
+        let mut kinds = some(rng, &HONEST);
+        if media {
+            kinds.extend(some(rng, &MEDIA));
+        }
         let clients = match profile {
             Profile::Heavy => 4,
             _ if rng.chance(1, 2) => 1,
@@ -208,6 +253,7 @@ impl Generator {
             clients,
             spots,
             longest: *rng.pick(&[1, 2, 4, 8, 32]),
+            hostile: profile == Profile::Hostile,
         }
     }
 
@@ -220,7 +266,7 @@ impl Generator {
             let due = reopen_in == Some(0);
             reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
             let step = if due { self.revival(swarm) } else { self.step(swarm, device) };
-            let failed = step.faults.iter().any(|it| matches!(it.kind, FaultKind::SyncFailed(_)));
+            let failed = step.faults.iter().any(|fault| fault.kind.fails_sync());
             if (failed || step.op == Op::Close) && reopen_in.is_none() {
                 reopen_in = Some(self.rng.below(6));
             }
@@ -231,7 +277,7 @@ impl Generator {
 
     /// Opens the device again.
     fn revival(&mut self, swarm: &Swarm) -> Step {
-        let op = if self.rng.chance(1, 4) { Op::Reopen } else { Op::Crash(self.survivors()) };
+        let op = if self.rng.chance(1, 4) { Op::Reopen } else { Op::Crash(self.survivors(swarm)) };
         Step { client: self.client(swarm), ..Step::new(op) }
     }
 
@@ -259,7 +305,7 @@ impl Generator {
             Draw::Barrier => Op::Barrier,
             Draw::Close => Op::Close,
             Draw::Reopen => Op::Reopen,
-            Draw::Crash => Op::Crash(self.survivors()),
+            Draw::Crash => Op::Crash(self.survivors(swarm)),
             Draw::Bad => self.bad(swarm, device),
         };
         let mut step = Step { client, ..Step::new(op) };
@@ -270,7 +316,7 @@ impl Generator {
             step.drop_at = Some(self.suspensions());
         }
         if self.crash.below(1024) < swarm.crashes {
-            step.crash_at = Some((self.suspensions(), self.survivors()));
+            step.crash_at = Some((self.suspensions(), self.survivors(swarm)));
         }
         step
     }
@@ -330,12 +376,22 @@ impl Generator {
         }
     }
 
-    fn survivors(&mut self) -> Survivors {
-        match self.crash.weighted(&[1, 2, 4, 3]) {
+    fn survivors(&mut self, swarm: &Swarm) -> Survivors {
+        let seed = self.crash.next_u64() >> 32;
+        if swarm.hostile && self.crash.chance(1, 2) {
+            let beyond = [Survivors::TornBytes, Survivors::Garbage, Survivors::Unreadable];
+            return self.crash.pick(&beyond)(seed);
+        }
+        match self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]) {
             0 => Survivors::All,
             1 => Survivors::None,
-            2 => Survivors::Random(self.crash.next_u64() >> 32),
-            _ => Survivors::Runs(self.crash.next_u64() >> 32),
+            2 => Survivors::Random(seed),
+            3 => Survivors::Runs(seed),
+            4 => Survivors::NewestKept,
+            5 => Survivors::NewestLost,
+            6 => Survivors::OneKept(seed),
+            7 => Survivors::OneLost(seed),
+            _ => Survivors::Mask(seed),
         }
     }
 
@@ -364,17 +420,32 @@ impl Generator {
             _ => sector * rng.below((length / sector).max(1)) + rng.between(1, sector - 1),
         };
         let count = u32::try_from(count).unwrap_or(1);
+        let few = u32::try_from(rng.between(1, 6)).unwrap_or(1);
+        let near = i32::try_from(few).unwrap_or(1) * if rng.chance(1, 2) { 1 } else { -1 };
         match draft {
             Draft::Interrupted => FaultKind::Interrupted,
             Draft::ShortRead => FaultKind::ShortRead(count),
             Draft::ShortWrite => FaultKind::ShortWrite(count),
             Draft::Eio => FaultKind::Eio,
             Draft::Enospc => FaultKind::Enospc,
+            Draft::EnospcFor => FaultKind::EnospcFor(few),
+            Draft::Edquot => FaultKind::Edquot,
+            Draft::Efbig => FaultKind::Efbig,
+            Draft::WriteZero => FaultKind::WriteZero,
             Draft::SyncFailed => FaultKind::SyncFailed(match rng.below(3) {
                 0 => Dirty::Kept,
                 1 => Dirty::Dropped,
                 _ => Dirty::Partly(rng.next_u64() >> 32),
             }),
+            Draft::WritebackFailed => FaultKind::WritebackFailed,
+            Draft::Latency => FaultKind::Latency(few),
+            Draft::LateReturn => FaultKind::LateReturn(few),
+            Draft::BitFlip => FaultKind::BitFlip(count),
+            Draft::LostWrite => FaultKind::LostWrite,
+            Draft::MisdirectedWrite => FaultKind::MisdirectedWrite(near),
+            Draft::MisdirectedRead => FaultKind::MisdirectedRead(near),
+            Draft::StaleRead => FaultKind::StaleRead,
+            Draft::LatentSector => FaultKind::LatentSector(count),
         }
     }
 }
