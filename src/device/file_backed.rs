@@ -38,6 +38,9 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     buffers: Arc<BufferAllocator>,
     /// Set when close is called; never cleared.
     closed: AtomicBool,
+    /// Set when close has flushed. Until then, closing again is to try again: the first close may
+    /// have been cancelled, or be under way and about to fail.
+    flushed_at_close: AtomicBool,
     /// Set when a sync fails; never cleared, as nobody can tell what the file still holds.
     sync_failed: AtomicBool,
     /// Held during a sync. The kernel reports a failure to one caller only: without this, a second
@@ -133,6 +136,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             may_end_early: options.block_count.is_some(),
             buffers,
             closed: AtomicBool::new(false),
+            flushed_at_close: AtomicBool::new(false),
             sync_failed: AtomicBool::new(false),
             syncing: Mutex::new(()),
         })
@@ -359,9 +363,12 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
     }
 
     async fn close(&self) -> Result<(), DeviceError> {
-        if self.closed.swap(true, Ordering::AcqRel) {
+        self.closed.store(true, Ordering::Release);
+        if self.flushed_at_close.load(Ordering::Acquire) {
             return self.check_sync();
         }
-        self.sync().await
+        self.sync().await?;
+        self.flushed_at_close.store(true, Ordering::Release);
+        Ok(())
     }
 }

@@ -62,6 +62,9 @@ mod open;
 mod options;
 mod source;
 
+#[cfg(test)]
+mod tests;
+
 pub use allocator::{BufferAllocator, BufferFuture};
 pub use buffer::{Buffer, BufferRef, MutableBufferRef};
 pub use dynamic::DynDevice;
@@ -161,7 +164,7 @@ pub trait Device: Send + Sync {
         length: u64,
     ) -> impl Future<Output = Result<(), DeviceError>> + Send;
 
-    /// Flushes, and refuses every later request. Closing again does nothing.
+    /// Flushes, and refuses every later request. Once a close has flushed, another does nothing.
     ///
     /// # Errors
     ///

@@ -19,10 +19,16 @@ pub(super) fn lock_file(path: &Path, read_only: bool) -> Result<File, DeviceErro
     let mut options = OpenOptions::new();
     options.read(true).write(!read_only);
     if kind.is_block_device() && !read_only {
-        // On a block special file, and only there, this refuses one that is mounted: open(2).
+        // On a block special file, and only there, this refuses (`EBUSY`) one that is mounted, or
+        // that another opener holds in the same way: open(2).
         options.custom_flags(rustix::fs::OFlags::EXCL.bits().cast_signed());
     }
-    let file = options.open(path)?;
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            return Err(DeviceError::Locked);
+        }
+        opened => opened?,
+    };
     match if read_only { file.try_lock_shared() } else { file.try_lock() } {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DeviceError::Locked),

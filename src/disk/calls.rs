@@ -2,6 +2,7 @@
 
 use super::Survivors;
 use super::fault::{Call, Dirty, FaultKind};
+use super::lies::{displaced, flip};
 use super::state::{Cut, RawCall, State};
 use smallvec::SmallVec;
 use std::io;
@@ -9,7 +10,7 @@ use std::ops::Range;
 
 impl State {
     /// The error that a fault makes of a call, if it does.
-    fn refuse(fault: Option<FaultKind>) -> io::Result<()> {
+    pub(super) fn refuse(fault: Option<FaultKind>) -> io::Result<()> {
         let refuses = |kind: &FaultKind| !kind.is_elsewhere();
         let errno = fault.filter(refuses).and_then(FaultKind::errno);
         errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
@@ -27,12 +28,12 @@ impl State {
         self.journal.push(RawCall { op, call, offset, length, result, fault });
     }
 
-    fn watch_limit(&mut self, op: u32, end: u64) {
+    fn watch_limit(&mut self, op: u32, range: Range<u64>) {
         let limit = self.limit;
-        if end > limit
+        if range.end > limit
             && let Some(operation) = self.operation(op)
         {
-            operation.report.escaped.get_or_insert(limit);
+            operation.report.escaped.get_or_insert(range.start.max(limit));
         }
     }
 
@@ -58,7 +59,7 @@ impl State {
         result
     }
 
-    fn fetch(&mut self, buffer: &mut [u8], offset: u64) {
+    pub(super) fn fetch(&mut self, buffer: &mut [u8], offset: u64) {
         match self.medium.read(buffer, offset) {
             Ok(true) => {}
             Ok(false) => self.visible.read(offset, buffer),
@@ -66,94 +67,12 @@ impl State {
         }
     }
 
-    /// A sector of a transfer goes bad.
-    fn break_sector(&mut self, offset: u64, length: usize, which: u32) {
-        let sectors = self.sectors(&(offset..offset + length as u64));
-        if !sectors.is_empty() {
-            let sector = sectors.start + u64::from(which) % (sectors.end - sectors.start);
-            self.latent.insert(sector);
-        }
-    }
-
-    /// How much of a read comes before the first sector that cannot be read: as the kernel, which
-    /// gives what it has, and `EIO` to whoever begins there.
-    fn readable(&mut self, op: u32, offset: u64, asked: usize) -> io::Result<usize> {
-        let sectors = self.sectors(&(offset..offset + asked as u64));
-        let Some(&bad) = self.latent.range(sectors).next() else { return Ok(asked) };
-        let before = (bad * self.sector_size as u64).saturating_sub(offset);
-        match usize::try_from(before) {
-            Ok(count @ 1..) => Ok(count.min(asked)),
-            _ => {
-                let kind = FaultKind::LatentSector(0);
-                self.met(op, kind);
-                Self::refuse(Some(FaultKind::Eio)).map(|()| 0)
-            }
-        }
-    }
-
-    /// Silent faults of a read.
-    fn deceive(&mut self, op: u32, fault: Option<FaultKind>, buffer: &mut [u8], offset: u64) {
-        let Some(fault) = fault.filter(|fault| fault.is_silent()) else { return };
-        let sectors = self.sectors(&(offset..offset + buffer.len() as u64));
-        let size = self.sector_size as u64;
-        match fault {
-            FaultKind::BitFlip(bit) if !buffer.is_empty() => {
-                let at = flip(buffer, bit);
-                let sector = (offset + at as u64) / size;
-                self.unreliable(op, sector..sector + 1);
-            }
-            FaultKind::MisdirectedRead(by) => {
-                if let Some(from) = displaced(offset, by, size) {
-                    buffer.fill(0);
-                    let there = usize::try_from(self.length.saturating_sub(from));
-                    let count = there.unwrap_or(usize::MAX).min(buffer.len());
-                    self.fetch(&mut buffer[..count], from);
-                    self.unreliable(op, sectors);
-                }
-            }
-            FaultKind::StaleRead => {
-                for sector in sectors {
-                    let Some((durable, _)) = self.undo.durable(sector, self.sector_size) else {
-                        continue;
-                    };
-                    // The part of the sector that the read covers.
-                    let start = (sector * size).max(offset);
-                    let end = ((sector + 1) * size).min(offset + buffer.len() as u64);
-                    let within = |at: u64, of: u64| usize::try_from(at - of).unwrap_or(0);
-                    let from = &durable[within(start, sector * size)..within(end, sector * size)];
-                    buffer[within(start, offset)..within(end, offset)].copy_from_slice(from);
-                    self.unreliable(op, sector..sector + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn unreliable(&mut self, op: u32, sectors: Range<u64>) {
-        if let Some(operation) = self.operation(op) {
-            operation.report.unreliable.extend(sectors);
-        }
-    }
-
-    /// A read met sectors that are wrong, or that another write has left torn for the moment.
-    fn note_unreliable(&mut self, op: u32, range: Range<u64>) {
-        if self.cuts.is_empty() && self.wrong.is_empty() {
-            return;
-        }
-        let sectors = self.sectors(&range);
-        let torn = self.cuts.iter().map(|cut| cut.sector).filter(|it| sectors.contains(it));
-        let torn: SmallVec<[u64; 2]> = torn.collect();
-        let wrong: SmallVec<[u64; 2]> = self.wrong.range(sectors).copied().collect();
-        if let Some(operation) = self.operation(op) {
-            operation.report.torn.extend(torn);
-            operation.report.unreliable.extend(wrong);
-        }
-    }
-
     pub(super) fn write(&mut self, op: u32, data: &[u8], offset: u64) -> io::Result<usize> {
         let fault = self.meet(op, Call::Write, data.len());
         let refused = Self::refuse(fault).and_then(|()| check_range(offset, data.len()));
-        if refused.is_err() || fault == Some(FaultKind::WriteZero) {
+        // An interruption refuses nothing: whoever absorbs it may still succeed.
+        let interrupted = fault == Some(FaultKind::Interrupted);
+        if (refused.is_err() && !interrupted) || fault == Some(FaultKind::WriteZero) {
             self.refuse_cut(op, offset);
         }
         let result = refused.map(|()| {
@@ -163,7 +82,7 @@ impl State {
                 _ => data.len(),
             };
             if count > 0 {
-                self.watch_limit(op, offset + count as u64);
+                self.watch_limit(op, offset..offset + count as u64);
                 self.undo.next_call();
                 self.apply(op, &data[..count], offset, fault);
             }
@@ -301,7 +220,7 @@ impl State {
         let fault = self.meet(op, Call::Punch, usize::try_from(length).unwrap_or(usize::MAX));
         let result = Self::refuse(fault).map(|()| {
             let end = offset.saturating_add(length);
-            self.watch_limit(op, end);
+            self.watch_limit(op, offset..end);
             self.undo.next_call();
             self.zero(offset..end.min(self.length));
             if offset < end.min(self.length) {
@@ -344,7 +263,7 @@ impl State {
     pub(super) fn set_len(&mut self, op: u32, length: u64) -> io::Result<()> {
         let fault = self.meet(op, Call::SetLength, 0);
         let result = Self::refuse(fault).map(|()| {
-            self.watch_limit(op, length);
+            self.watch_limit(op, 0..length);
             self.undo.next_call();
             self.undo.record_length(self.length);
             self.zero(length..self.length);
@@ -409,17 +328,4 @@ fn check_range(offset: u64, length: usize) -> io::Result<()> {
         Some(Ok(_)) => Ok(()),
         _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error())),
     }
-}
-
-/// Flips a bit, counted modulo the length. Gives the byte that it is in.
-fn flip(bytes: &mut [u8], bit: u32) -> usize {
-    let at = (bit / 8) as usize % bytes.len();
-    bytes[at] ^= 1 << (bit % 8);
-    at
-}
-
-/// An offset so many sectors further on.
-fn displaced(offset: u64, sectors: i32, sector_size: u64) -> Option<u64> {
-    let by = i64::from(sectors) * i64::try_from(sector_size).ok()?;
-    offset.checked_add_signed(by)
 }

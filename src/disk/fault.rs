@@ -4,7 +4,8 @@ use crate::device::DeviceError;
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// The raw calls, one for each method of [`BackingFile`](crate::file::BackingFile).
+/// The raw calls, one for each method of [`BackingFile`](crate::file::BackingFile). Digests number
+/// them by their order, so new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// `pread(2)`
@@ -56,7 +57,7 @@ pub enum FaultKind {
     ShortRead(u32),
     /// A write takes at most this many bytes, one at least, at any byte of a sector.
     ShortWrite(u32),
-    /// `EIO` from a read, write, truncation or hole punch, without effect.
+    /// `EIO` from any call but a sync, without effect.
     Eio,
     /// `ENOSPC` from a write or hole punch, without effect.
     Enospc,
@@ -106,7 +107,7 @@ pub enum Dirty {
 }
 
 /// The kinds of faults without their parameters, and what else may happen to an operation, for
-/// counting.
+/// counting. Digests number them by their order, so new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultClass {
     /// [`FaultKind::Interrupted`]

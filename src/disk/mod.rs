@@ -22,6 +22,7 @@
 mod calls;
 mod crash;
 mod fault;
+mod lies;
 mod medium;
 mod state;
 mod undo;

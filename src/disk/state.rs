@@ -269,12 +269,13 @@ impl State {
         let size = self.sector_size;
         self.idle.append(&mut self.operations);
         (self.full_for, self.writeback_failed) = (0, false);
+        let had = self.length;
         for cut in std::mem::take(&mut self.cuts) {
             self.put(cut.sector, &cut.before);
         }
         let mut undo = std::mem::take(&mut self.undo);
         let mut fates = undo.fates(survivors);
-        let (mut length, mut lost, mut damages) = (self.length, 0, Vec::new());
+        let (mut length, mut lost, mut damages) = (had, 0, Vec::new());
         undo.crash(size, &mut fates, |restore| match restore {
             Restore::Sector(sector, bytes, wrong) => {
                 lost += 1;
@@ -299,8 +300,8 @@ impl State {
         for (sector, damage, newest) in damages {
             self.damage(sector, damage, newest);
         }
-        let end = self.length.max(length);
-        self.visible.zero(length, end - length);
+        // Nothing comes back from behind the end when the file grows again.
+        self.visible.zero(length, self.length.saturating_sub(length));
         self.length = length;
         // Writing back can have made the real file longer than it is to be.
         let reopened = self.medium.set_len(length).and_then(|()| self.medium.reopen());
@@ -308,9 +309,10 @@ impl State {
         lost
     }
 
-    /// Writes a sector past everybody.
+    /// Writes a sector past everybody, maybe past the end that the file is to have.
     fn put(&mut self, sector: u64, bytes: &[u8]) {
         let offset = sector * self.sector_size as u64;
+        self.length = self.length.max(offset + bytes.len() as u64);
         self.visible.write(offset, bytes);
         let written = self.medium.write(bytes, offset);
         self.real(written);

@@ -184,17 +184,21 @@ impl Undo {
         // A crash may go back to any of these.
         let lengths = self.changes.iter().filter(|change| change.what == LENGTH);
         let edges: Vec<u64> = lengths.filter_map(|it| edge(it.replaced, sector_size)).collect();
-        let calls: Vec<u64> = self.changes.iter().map(|change| change.call).collect();
         let mut versions = Vec::new();
-        self.groups(self.before(mark), |_, changes| {
-            let what = changes[0].0;
+        self.groups(self.before(mark), |undo, group| {
+            let what = group[0].0;
             if what == LENGTH || edges.contains(&what) {
                 return;
             }
+            // As in a crash: what an earlier failure dropped can only be overwritten.
+            let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
             versions.clear();
-            versions.extend(changes.iter().map(|&(_, at)| calls[at]));
+            versions.extend(live().map(|&(_, at)| undo.changes[at].call));
             let chosen = fates.choose(what, &versions);
-            for &(_, at) in &changes[..chosen] {
+            let Some(&(_, newest)) = chosen.checked_sub(1).and_then(|nth| live().nth(nth)) else {
+                return;
+            };
+            for &(_, at) in group.iter().take_while(|&&(_, at)| at <= newest) {
                 durable[at] = true;
             }
         });

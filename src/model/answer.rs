@@ -1,8 +1,8 @@
 //! Which answers a device may give.
 
-use super::legal::Tick;
 use super::payload::OpId;
 use super::request::{Evidence, Request};
+use super::version::Tick;
 use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 
@@ -11,6 +11,8 @@ use crate::device::{DeviceError, Geometry};
 pub(super) struct Standing {
     /// The first close that was made: from then on requests may be refused.
     pub(super) closing: Option<OpId>,
+    /// A close has returned `Ok`.
+    pub(super) close_flushed: bool,
     /// Since when the device is closed: requests have to be refused.
     pub(super) closed: Option<Tick>,
     /// A sync has failed beneath the device: requests may be refused.
@@ -24,7 +26,6 @@ pub(super) struct Case<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) read_only: bool,
     pub(super) standing: &'a Standing,
-    pub(super) op: OpId,
     pub(super) request: Request,
     pub(super) began: Tick,
     pub(super) evidence: &'a Evidence<'a>,
@@ -67,7 +68,7 @@ impl Case<'_> {
             return Some((refused, "the device was closed before".to_owned()));
         }
         let reads = matches!(self.request, Request::Read { .. });
-        let closed_again = self.request == Request::Close && self.standing.closing != Some(self.op);
+        let closed_again = self.request == Request::Close && self.standing.close_flushed;
         if !reads && !closed_again && self.is_past(self.standing.sync_failed) {
             return Some((Kind::PoisonIgnored, "an earlier sync had failed".to_owned()));
         }

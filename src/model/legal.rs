@@ -10,100 +10,13 @@
 //! operations that overlap in time, either order is legal.
 
 use super::payload::{self, OpId};
+use super::version::{Doubt, FIRST, Leaves, NEVER, Tick, Times, UNKNOWN, Version, newest_match};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// A moment of a run: the number of operations that had begun or ended before it.
-pub(super) type Tick = u32;
-
-/// Later than every moment.
-pub(super) const NEVER: Tick = Tick::MAX;
-
 /// Sectors of a chunk of the map.
 const CHUNK: usize = 64;
-
-/// When an operation began and ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) began: Tick,
-    /// [`NEVER`] while it is under way.
-    pub(super) ended: Tick,
-}
-
-/// What one operation may have left in one sector.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Version {
-    /// Who left it; 0 for what was there first.
-    pub(super) op: OpId,
-    /// Since when it is hidden from reads that begin then or later; [`NEVER`] while visible.
-    pub(super) hidden: Tick,
-    /// As `hidden`, but counting only what was written after the last failed sync.
-    firmly_hidden: Tick,
-    /// A crash cannot leave it any more. Implies that it is hidden.
-    settled: bool,
-    pub(super) leaves: Leaves,
-}
-
-/// What a version holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaves {
-    /// What its write wrote.
-    Payload,
-    /// Zeros: what the device held first, or after some trims.
-    Zeros,
-    /// What other trims leave.
-    Scribble,
-    /// Unspecified: after trims of which nothing is known, or where the kernel left a sector torn.
-    Anything,
-}
-
-impl Version {
-    fn hide(&mut self, now: Tick, firm: bool) {
-        self.hidden = self.hidden.min(now);
-        if firm {
-            self.firmly_hidden = self.firmly_hidden.min(now);
-        }
-    }
-
-    /// Whether a sync called at the tick `called` promises that this cannot come back. One that was
-    /// called between two failures is not held to anything: which of what it covered was in doubt
-    /// is no longer known.
-    fn is_covered(&self, called: Tick, doubt: Option<Doubt>) -> bool {
-        match doubt {
-            Some(Doubt { last, .. }) if called > last => self.firmly_hidden <= called,
-            Some(Doubt { first, .. }) if called >= first => false,
-            _ => self.hidden <= called,
-        }
-    }
-
-    fn matches(&self, bytes: &[u8], salt: u64, sector: u64) -> bool {
-        match self.leaves {
-            Leaves::Payload => payload::matches(bytes, salt, self.op, sector),
-            Leaves::Zeros => payload::is_zero(bytes),
-            Leaves::Scribble => payload::is_scribble(bytes),
-            Leaves::Anything => true,
-        }
-    }
-
-    /// Whether it cannot be told from `other` by what is read.
-    fn resembles(&self, other: &Self) -> bool {
-        let either = |leaves| self.leaves == leaves || other.leaves == leaves;
-        match self.leaves {
-            _ if either(Leaves::Anything) => true,
-            Leaves::Payload => self.op == other.op && self.leaves == other.leaves,
-            leaves => leaves == other.leaves,
-        }
-    }
-}
-
-/// When syncs failed since the last crash. What was unsynced then may never become durable, however
-/// often a later sync succeeds, as the kernel may have marked it clean.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    first: Tick,
-    last: Tick,
-}
 
 /// The versions of one sector; none stands for one of zeros, visible and durable.
 #[derive(Clone, Debug, Default)]
@@ -112,9 +25,6 @@ struct Sector {
     /// Whether it is in the list of the unsettled.
     unsettled: bool,
 }
-
-const FIRST: Version =
-    Version { op: 0, hidden: NEVER, firmly_hidden: NEVER, settled: false, leaves: Leaves::Zeros };
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
 #[derive(Debug)]
@@ -125,17 +35,26 @@ pub(super) struct LegalSets {
     unsettled: Vec<u64>,
     times: Vec<Times>,
     doubt: Option<Doubt>,
+    /// When the sync was called that was called last of those that succeeded; 0 if none was.
+    promised: Tick,
 }
 
 impl LegalSets {
     pub(super) fn new() -> Self {
-        let times = vec![Times { began: 0, ended: 0 }];
-        Self { salt: 0, sectors: Sparse::new(CHUNK), unsettled: Vec::new(), times, doubt: None }
+        let times = vec![Times { began: 0, ended: 0, succeeded: true }];
+        Self {
+            salt: 0,
+            sectors: Sparse::new(CHUNK),
+            unsettled: Vec::new(),
+            times,
+            doubt: None,
+            promised: 0,
+        }
     }
 
     /// Back to a device of zeros.
     pub(super) fn reset(&mut self, salt: u64) {
-        (self.salt, self.doubt) = (salt, None);
+        (self.salt, self.doubt, self.promised) = (salt, None, 0);
         self.unsettled.clear();
         self.times.truncate(1);
         self.sectors.clear(|sectors| {
@@ -147,15 +66,14 @@ impl LegalSets {
     }
 
     pub(super) fn times(&self, op: OpId) -> Times {
-        self.times.get(op as usize).copied().unwrap_or(Times { began: NEVER, ended: NEVER })
+        self.times.get(op as usize).copied().unwrap_or(UNKNOWN)
     }
 
     pub(super) fn begin(&mut self, op: OpId, now: Tick) {
-        let unknown = Times { began: NEVER, ended: NEVER };
         if self.times.len() <= op as usize {
-            self.times.resize(op as usize + 1, unknown);
+            self.times.resize(op as usize + 1, UNKNOWN);
         }
-        self.times[op as usize] = Times { began: now, ended: NEVER };
+        self.times[op as usize] = Times { began: now, ..UNKNOWN };
     }
 
     pub(super) fn end(&mut self, op: OpId, now: Tick) {
@@ -208,12 +126,13 @@ impl LegalSets {
         durable: bool,
         horizon: Tick,
     ) {
+        self.times[op as usize].succeeded = true;
         let began = self.times(op).began;
         let firm = self.is_firm(began);
         self.each(range, |_, sector, times, _| {
             for version in &mut sector.versions {
                 if version.op != op && times[version.op as usize].ended < began {
-                    version.hide(now, firm);
+                    version.cover(now, firm);
                     version.settled |= durable;
                 }
             }
@@ -234,7 +153,7 @@ impl LegalSets {
         self.doubt = Some(Doubt { first, last: now });
         for &number in &self.unsettled {
             for version in &mut self.sectors.get_mut(number).versions {
-                version.firmly_hidden = NEVER;
+                version.firmly_covered = NEVER;
             }
         }
     }
@@ -247,6 +166,7 @@ impl LegalSets {
     /// Everything that had completed at the tick `called` is durable.
     pub(super) fn synced(&mut self, called: Tick, horizon: Tick) {
         let doubt = self.doubt;
+        self.promised = self.promised.max(called);
         let mut unsettled = std::mem::take(&mut self.unsettled);
         unsettled.retain(|&number| {
             let sector = self.sectors.get_mut(number);
@@ -280,15 +200,25 @@ impl LegalSets {
         let versions = &mut sector.versions;
         let legal = |version: &&Version| version.hidden > began;
         let seen = *newest_match(versions.iter().filter(legal), bytes, salt, number)?;
-        // What had ended before the read began, and is not what it saw, stands no longer.
+        // What had ended before the read began, and is not what it saw, stands no longer: not since
+        // the read, and where what it saw had ended too, not since both had.
         let times = |version: &Version| self.times[version.op as usize];
-        let firm = self.doubt.is_none_or(|doubt| {
-            let mut alike = versions.iter().filter(|it| it.resembles(&seen));
-            alike.all(|version| times(version).began > doubt.last)
-        });
+        let alike: SmallVec<[Times; 2]> =
+            versions.iter().filter(|it| it.resembles(&seen)).map(times).collect();
+        let ended = alike.iter().map(|it| it.ended).max().filter(|&ended| ended <= began);
+        let completed = alike.iter().all(|it| it.succeeded);
+        let firm = self.doubt.is_none_or(|doubt| alike.iter().all(|it| it.began > doubt.last));
         for version in versions {
-            if !version.resembles(&seen) && times(version).ended <= began {
-                version.hide(now, firm);
+            if version.resembles(&seen) || times(version).ended > began {
+                continue;
+            }
+            let since = ended.map_or(now, |ended| ended.max(times(version).ended));
+            if completed {
+                version.cover(since, firm);
+                // A sync may have been called after that.
+                version.settled |= version.is_covered(self.promised, self.doubt);
+            } else {
+                version.hidden = version.hidden.min(since);
             }
         }
         Some(seen)
@@ -331,13 +261,14 @@ impl LegalSets {
         let alike = versions.iter().filter(|version| version.resembles(&seen));
         let proven = alike.fold(seen, |one, other| Version {
             op: std::cmp::min_by_key(one.op, other.op, |&op| times[op as usize].began),
-            hidden: one.hidden.max(other.hidden),
-            firmly_hidden: one.firmly_hidden.max(other.firmly_hidden),
+            covered: one.covered.max(other.covered),
+            firmly_covered: one.firmly_covered.max(other.firmly_covered),
             leaves: kept.leaves,
             ..one
         });
         versions.clear();
-        versions.push(Version { hidden: NEVER, firmly_hidden: NEVER, ..kept });
+        versions.push(kept);
+        versions[0].uncover();
         Some(proven)
     }
 
@@ -355,9 +286,7 @@ impl LegalSets {
         let sectors = &mut self.sectors;
         self.unsettled.retain(|&number| {
             let sector = sectors.get_mut(number);
-            for version in &mut sector.versions {
-                (version.hidden, version.firmly_hidden) = (NEVER, NEVER);
-            }
+            sector.versions.iter_mut().for_each(Version::uncover);
             sector.unsettled = sector.versions.len() > 1;
             sector.unsettled
         });
@@ -384,19 +313,6 @@ impl LegalSets {
         }
         runs
     }
-}
-
-/// The newest version that holds `bytes`; one of which nothing is known only where no other does.
-fn newest_match<'a>(
-    versions: impl DoubleEndedIterator<Item = &'a Version> + Clone,
-    bytes: &[u8],
-    salt: u64,
-    sector: u64,
-) -> Option<&'a Version> {
-    let known = |version: &&Version| version.leaves != Leaves::Anything;
-    let mut named = versions.clone().rev().filter(known);
-    let found = named.find(|version| version.matches(bytes, salt, sector));
-    found.or_else(|| versions.rev().find(|version| !known(version)))
 }
 
 /// Drops the versions of which neither a crash nor a read under way can show anything.

@@ -19,9 +19,12 @@ mod answer;
 mod clause;
 mod device;
 mod legal;
+mod naming;
 mod payload;
+mod recovery;
 mod request;
 mod twin;
+mod version;
 mod violation;
 
 #[cfg(test)]

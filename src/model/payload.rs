@@ -163,7 +163,8 @@ fn torn(sector_bytes: &[u8], salt: u64) -> Option<Content> {
     // The pair in which the parts meet may belong to neither.
     let whole_tail = (cut + 1..pairs).all(|pair| source(pair) == Some(tail));
     let at = u32::try_from(cut * 16).ok()?;
-    (whole_tail && head != tail).then_some(Content::Torn { head: head.0, tail: tail.0, at })
+    // The same write on both sides is one that was changed at an edge.
+    (whole_tail && head.0 != tail.0).then_some(Content::Torn { head: head.0, tail: tail.0, at })
 }
 
 #[cfg(test)]

@@ -1,1 +1,14 @@
-//! x
+//! The oracle is the product: each test tells a story that must not pass, and beside it the nearest
+//! one that must.
+
+mod answers;
+mod barriers;
+mod durability;
+mod failed_sync;
+mod history;
+mod limits;
+mod model_device;
+mod naming;
+mod reads;
+mod reference;
+mod trims;

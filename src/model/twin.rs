@@ -2,15 +2,16 @@
 
 use super::answer::{Case, Standing};
 use super::clause::{Checks, Clause};
-use super::legal::{Leaves, LegalSets, Tick, Version};
+use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
 use super::request::{Evidence, Outcome, Request, TrimEffect};
-use super::violation::{Expected, Finding, Kind, Violation};
+use super::version::{Leaves, Tick, Version};
+use super::violation::{Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 use std::ops::Range;
 
 /// At most this many sectors are named in a violation.
-const FINDINGS: usize = 8;
+pub(super) const FINDINGS: usize = 8;
 
 /// The in-memory twin of one device: an oracle of what is legal.
 ///
@@ -20,32 +21,30 @@ const FINDINGS: usize = 8;
 /// what is wrong as soon as something is; what it accepts becomes part of what it knows.
 #[derive(Debug)]
 pub struct Twin {
-    geometry: Geometry,
-    read_only: bool,
-    trims: TrimEffect,
-    salt: u64,
-    now: Tick,
-    legal: LegalSets,
+    pub(super) geometry: Geometry,
+    pub(super) read_only: bool,
+    pub(super) trims: TrimEffect,
+    pub(super) salt: u64,
+    pub(super) now: Tick,
+    pub(super) legal: LegalSets,
     /// Every request so far, by number; the sectors are those it may change.
-    log: Vec<Entry>,
-    under_way: Vec<OpId>,
-    standing: Standing,
+    pub(super) log: Vec<Entry>,
+    pub(super) under_way: Vec<OpId>,
+    pub(super) standing: Standing,
     /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
-    barriers: Vec<(Tick, Tick, OpId)>,
-    /// What recovery has found so far.
-    recovered: Vec<(u64, Version)>,
+    pub(super) barriers: Vec<(Tick, Tick, OpId)>,
+    /// What recovery has found so far, also before another crash that came in its midst.
+    pub(super) recovered: Vec<(u64, Version)>,
     /// What the last read or recovery saw, sector by sector.
-    seen: Vec<OpId>,
-    checks: Checks,
+    pub(super) seen: Vec<OpId>,
+    pub(super) checks: Checks,
 }
 
 /// A request in the log.
 #[derive(Clone, Debug)]
-struct Entry {
-    request: Request,
-    changes: Range<u64>,
-    /// It has returned `Ok`.
-    succeeded: bool,
+pub(super) struct Entry {
+    pub(super) request: Request,
+    pub(super) changes: Range<u64>,
 }
 
 /// In [`Twin::seen`], a sector whose content is unspecified.
@@ -57,7 +56,7 @@ impl Twin {
     /// `trims` is what the device promises of what was trimmed; `salt` tells this run's contents
     /// from any other's.
     pub fn new(geometry: Geometry, read_only: bool, trims: TrimEffect, salt: u64) -> Self {
-        let nothing = Entry { request: Request::Flush, changes: 0..0, succeeded: true };
+        let nothing = Entry { request: Request::Flush, changes: 0..0 };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
@@ -118,7 +117,7 @@ impl Twin {
         payload::identify(sector_bytes, self.salt)
     }
 
-    fn tick(&mut self) -> Tick {
+    pub(super) fn tick(&mut self) -> Tick {
         self.now += 1;
         self.now
     }
@@ -146,7 +145,7 @@ impl Twin {
             let nothing = self.log[0].clone();
             self.log.resize(op as usize + 1, nothing);
         }
-        self.log[op as usize] = Entry { request, changes, succeeded: false };
+        self.log[op as usize] = Entry { request, changes };
         self.under_way.push(op);
         if request == Request::Close {
             self.standing.closing.get_or_insert(op);
@@ -170,6 +169,10 @@ impl Twin {
         self.under_way.retain(|&other| other != op);
         let request = self.log[op as usize].request;
         self.standing.sync_failing |= evidence.sync_failed;
+        if evidence.sync_failed {
+            // However the request ends: the kernel has reported it, and will not again.
+            self.legal.sync_failed(now);
+        }
         if let Some(at) = evidence.escaped {
             let size = self.geometry.size();
             let sentence =
@@ -186,9 +189,6 @@ impl Twin {
         self.judge(op, result, evidence)?;
         if evidence.sync_failed && result.is_err() {
             self.standing.sync_failed.get_or_insert(now);
-        }
-        if evidence.sync_failed {
-            self.legal.sync_failed(now);
         }
         match request {
             Request::Read { offset, .. } if result.is_ok() => {
@@ -216,7 +216,6 @@ impl Twin {
             geometry: &self.geometry,
             read_only: self.read_only,
             standing: &self.standing,
-            op,
             request: self.log[op as usize].request,
             began: self.legal.times(op).began,
             evidence,
@@ -233,10 +232,9 @@ impl Twin {
 
     /// A write or trim has ended.
     fn changed(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
-        let Entry { request, changes, .. } = self.log[op as usize].clone();
+        let Entry { request, changes } = self.log[op as usize].clone();
         match result {
             Ok(()) => {
-                self.log[op as usize].succeeded = true;
                 let durable = matches!(request, Request::Write { fua: true, .. });
                 let horizon = self.horizon();
                 self.legal.completed(op, changes, self.now, durable, horizon);
@@ -260,8 +258,9 @@ impl Twin {
     /// A flush, barrier or close has ended.
     fn synced(&mut self, op: OpId, called: Tick, result: Result<(), DeviceError>) {
         let request = self.log[op as usize].request;
-        // Closing a second time promises nothing.
-        let first = request != Request::Close || self.standing.closing == Some(op);
+        // Once a close has flushed, another promises nothing.
+        let first = request != Request::Close || !self.standing.close_flushed;
+        self.standing.close_flushed |= request == Request::Close && result.is_ok();
         if request == Request::Close {
             self.standing.closed.get_or_insert(self.now);
         }
@@ -322,12 +321,6 @@ impl Twin {
         findings
     }
 
-    fn wrong_data(&self, what: &str, findings: Vec<Finding>) -> Result<(), Violation> {
-        let Some(first) = findings.first() else { return Ok(()) };
-        let kind = self.name(first, false);
-        Err(Violation { kind, sentence: format!("{what} {kind}: {first}"), findings })
-    }
-
     /// With nothing under way the device reads `data` from sector `first` on.
     ///
     /// # Errors
@@ -350,7 +343,7 @@ impl Twin {
     }
 
     /// Whether whatever was read of the sector is not the device's fault.
-    fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
+    pub(super) fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
         let unreliable = evidence.unreliable.contains(&sector);
         let excused = unreliable || evidence.torn.contains(&sector);
         if excused {
@@ -367,45 +360,10 @@ impl Twin {
         let clause = match version {
             Version { leaves: Leaves::Scribble | Leaves::Anything, .. } => Clause::Trim,
             Version { leaves: Leaves::Zeros, op: 1.., .. } => Clause::Trim,
-            Version { op, .. } if !self.log[op as usize].succeeded => Clause::OldOrNew,
+            Version { op, .. } if !self.legal.times(op).succeeded => Clause::OldOrNew,
             _ => Clause::ReadYourWrites,
         };
         self.checks.count(clause, 1);
-    }
-
-    fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
-        let expected =
-            self.legal.expected(sector, began).into_iter().map(|version| match version {
-                Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
-                Version { op: 0, .. } => Expected::Zeros,
-                Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
-                Version { op, .. } => Expected::Trimmed(op),
-            });
-        Finding { sector, expected: expected.collect(), found: self.identify(bytes) }
-    }
-
-    /// What to call a sector that holds what it must not.
-    fn name(&self, finding: &Finding, after_crash: bool) -> Kind {
-        let sector = finding.sector;
-        let trimmed = || {
-            let trims = self.log.iter().filter(|it| matches!(it.request, Request::Trim { .. }));
-            trims.into_iter().any(|trim| trim.changes.contains(&sector))
-        };
-        match finding.found {
-            Content::Torn { .. } => Kind::Torn,
-            Content::Unknown => Kind::Corrupt,
-            Content::Written { sector: meant, .. } if meant != sector => Kind::Misdirected,
-            Content::Written { op, .. } => match self.log.get(op as usize) {
-                None => Kind::Corrupt,
-                Some(entry) if !entry.changes.contains(&sector) => Kind::NeverWritten,
-                Some(_) if after_crash => Kind::DurabilityLost,
-                Some(_) => Kind::Stale,
-            },
-            Content::Scribble if !trimmed() => Kind::RangeEscaped,
-            Content::Zeros | Content::Scribble if after_crash => Kind::DurabilityLost,
-            Content::Scribble => Kind::Stale,
-            Content::Zeros => Kind::Lost,
-        }
     }
 
     /// A buffer of `size` bytes was asked for, of a heap that can give `largest` bytes at once.
@@ -442,114 +400,5 @@ impl Twin {
     pub fn reopened(&mut self) {
         self.under_way.clear();
         self.standing = Standing::default();
-    }
-
-    /// The power failed. Until [`recovered`](Self::recovered), only [`recover`](Self::recover) may
-    /// be called, or this again.
-    pub fn crash(&mut self) {
-        let now = self.tick();
-        self.legal.crash(now);
-        self.recovered.clear();
-        self.reopened();
-    }
-
-    /// The sectors of which the crash may have left more than one content, in order. All of them
-    /// have to be recovered; any others may be.
-    pub fn unsettled(&mut self) -> &[u64] {
-        self.legal.unsettled()
-    }
-
-    /// Runs of sectors that were ever to be changed, in order.
-    pub fn touched(&self) -> Vec<Range<u64>> {
-        self.legal.touched_runs()
-    }
-
-    /// The device is open again and reads `data` from sector `first` on.
-    ///
-    /// # Errors
-    ///
-    /// Where a crash could not have left this.
-    pub fn recover(
-        &mut self,
-        first: u64,
-        data: &[u8],
-        evidence: &Evidence<'_>,
-    ) -> Result<(), Violation> {
-        let sector_size = self.geometry.sector_size() as usize;
-        self.seen.clear();
-        let mut findings = Vec::new();
-        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
-            if self.is_excused(sector, evidence) {
-                self.legal.give_up(sector);
-                continue;
-            }
-            match self.legal.recover(sector, bytes) {
-                Some(version) => {
-                    self.recovered.push((sector, version));
-                    let unknown = version.leaves == Leaves::Anything;
-                    self.seen.push(if unknown { UNSPECIFIED } else { version.op });
-                    self.checks.count(Clause::Durability, 1);
-                }
-                None if findings.len() < FINDINGS => {
-                    findings.push(self.finding(sector, bytes, None));
-                }
-                None => {}
-            }
-        }
-        let Some(first) = findings.first() else { return Ok(()) };
-        let kind = self.name(first, true);
-        Err(Violation { kind, sentence: format!("after the crash, {kind}: {first}"), findings })
-    }
-
-    /// The device is open again and cannot read this sector, which is not its fault.
-    pub fn give_up(&mut self, sector: u64) {
-        self.legal.give_up(sector);
-    }
-
-    /// All unsettled sectors have been recovered: checks that a cut of the barriers explains them
-    /// together. A write that survived proves every barrier that had returned before it was made.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::OrderingViolated`].
-    pub fn recovered(&mut self) -> Result<(), Violation> {
-        let barriers = std::mem::take(&mut self.barriers);
-        let recovered = std::mem::take(&mut self.recovered);
-        let order = self.check_order(&barriers, &recovered);
-        self.legal.recovered();
-        order
-    }
-
-    fn check_order(
-        &mut self,
-        barriers: &[(Tick, Tick, OpId)],
-        recovered: &[(u64, Version)],
-    ) -> Result<(), Violation> {
-        let named = || recovered.iter().filter(|(_, it)| it.leaves != Leaves::Anything);
-        let began = |version: &Version| self.legal.times(version.op).began;
-        let newest = named().max_by_key(|(_, version)| began(version));
-        let Some((late, survivor)) = newest.filter(|_| !barriers.is_empty()) else {
-            return Ok(());
-        };
-        let (late, survivor) = (*late, *survivor);
-        let proven = barriers.iter().filter(|(_, returned, _)| *returned < began(&survivor));
-        let Some(&(called, _, barrier)) = proven.max() else { return Ok(()) };
-        self.checks.count(Clause::Ordering, 1);
-        let lost: Vec<_> = named().filter(|(_, it)| self.legal.is_covered(it, called)).collect();
-        let Some((sector, version)) = lost.first() else { return Ok(()) };
-        let held = if version.op == 0 { Expected::Zeros } else { Expected::Written(version.op) };
-        let sentence = format!(
-            "after the crash sector {late} holds write #{}, issued after barrier #{barrier}, \
-             but sector {sector} holds {held}, older than a write that completed before it",
-            survivor.op,
-        );
-        let findings = lost.iter().take(FINDINGS).map(|(sector, version)| {
-            let found = match version.op {
-                0 => Content::Zeros,
-                op => Content::Written { op, sector: *sector },
-            };
-            Finding { sector: *sector, expected: Vec::new(), found }
-        });
-        Err(Violation { kind: Kind::OrderingViolated, sentence, findings: findings.collect() })
     }
 }

@@ -12,7 +12,7 @@ pub enum Kind {
     Stale,
     /// A read showed zeros where data had been written (clause 2).
     Lost,
-    /// A sector held data that was meant for another sector, or what a trim left elsewhere.
+    /// A sector held data that was meant for another sector.
     Misdirected,
     /// A sector held a mixture of two contents (clause 3).
     Torn,
@@ -34,7 +34,8 @@ pub enum Kind {
     PoisonIgnored,
     /// A bad request was said to be `Ok` (clause 1).
     RequestNotRejected,
-    /// The device changed the file where it must not (clauses 1 and 8).
+    /// The device changed what it was not asked to: past its end, or beside what it trimmed
+    /// (clauses 1 and 8).
     RangeEscaped,
     /// Nothing could go on, or it went on for ever.
     Hang,

@@ -306,6 +306,6 @@ pub enum ExpectedVerdict {
 impl Scenario {
     /// How many clients it has: one more than the highest number.
     pub fn clients(&self) -> u8 {
-        self.steps.iter().map(|step| step.client + 1).max().unwrap_or(0)
+        self.steps.iter().map(|step| step.client.saturating_add(1)).max().unwrap_or(0)
     }
 }

@@ -1,1 +1,5 @@
-//! x
+//! Scenarios as text, and what the generator gives.
+
+mod bad_text;
+mod generated;
+mod text;

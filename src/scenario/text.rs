@@ -61,7 +61,9 @@ fn located(error: &ron::error::SpannedError) -> ScenarioError {
 
 /// An error about the first field of that name.
 fn at(text: &str, field: &str, reason: String) -> ScenarioError {
-    let found = text.lines().zip(1..).find_map(|(line, number)| Some((number, line.find(field)?)));
+    let begins = |line: &&str| line.trim_start_matches(['(', ' ', '\t']).starts_with(field);
+    let found = text.lines().zip(1..).find(|(line, _)| begins(line));
+    let found = found.and_then(|(line, number)| Some((number, line.find(field)?)));
     let (line, column) = found.unwrap_or((1, 0));
     ScenarioError { line, column: column + 1, reason }
 }

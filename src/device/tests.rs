@@ -1,0 +1,82 @@
+//! The contract, clause by clause, as [`FileBackedDevice`] keeps it.
+
+mod open;
+mod requests;
+mod script;
+mod sync;
+mod tearing;
+mod transfers;
+mod trim;
+
+use self::script::{Answer, Raw, Script};
+use super::*;
+use crate::exec::block_on;
+use rustix::io::Errno;
+
+/// Bytes of a sector, of a block, and of the device that most tests use.
+const SECTOR: usize = 512;
+const BLOCK: u32 = 1024;
+const SIZE: usize = 8192;
+
+/// A device over a whole file of zeros.
+fn device() -> FileBackedDevice<Script> {
+    device_with(DeviceOptions::new(BLOCK), SIZE)
+}
+
+/// A device over a file of `file_length` zeros.
+#[track_caller]
+fn device_with(options: DeviceOptions, file_length: usize) -> FileBackedDevice<Script> {
+    let options = options.transfer_heap(1 << 16);
+    let device = block_on(FileBackedDevice::with_options(Script::new(file_length), options));
+    let device = device.unwrap_or_else(|error| panic!("no device: {error}"));
+    device.file().raw_calls();
+    device
+}
+
+fn write(device: &impl Device, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+    block_on(device.write(offset, data.into(), WriteOptions::default()))
+}
+
+fn write_fua(device: &impl Device, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+    block_on(device.write(offset, data.into(), WriteOptions::FUA))
+}
+
+/// What the device holds there.
+fn read(device: &impl Device, offset: u64, length: usize) -> Result<Vec<u8>, DeviceError> {
+    let mut buffer = vec![0xee; length];
+    block_on(device.read(offset, buffer.as_mut_slice().into()))?;
+    Ok(buffer)
+}
+
+/// The error that the device makes of an error of the file.
+fn io_error(errno: Errno) -> DeviceError {
+    std::io::Error::from(errno).into()
+}
+
+/// Each sector's only byte.
+#[track_caller]
+fn sectors(bytes: &[u8]) -> Vec<u8> {
+    let whole = |sector: &[u8]| sector.iter().all(|&byte| byte == sector[0]);
+    let one = |(number, sector): (usize, &[u8])| {
+        assert!(whole(sector), "sector {number} is torn");
+        sector[0]
+    };
+    bytes.chunks(SECTOR).enumerate().map(one).collect()
+}
+
+/// Requests of every kind that changes something or makes it durable, on the first block.
+type Change<D> = (&'static str, fn(&D) -> Result<(), DeviceError>);
+
+fn changes<D: Device>() -> [Change<D>; 5] {
+    [
+        ("write", |device| write(device, 0, &[9; BLOCK as usize])),
+        ("write of no bytes", |device| write(device, 0, &[])),
+        ("write with fua", |device| write_fua(device, 0, &[9; BLOCK as usize])),
+        ("trim", |device| block_on(device.trim(0, BLOCK.into()))),
+        ("trim of no bytes", |device| block_on(device.trim(0, 0))),
+    ]
+}
+
+fn syncs<D: Device>() -> [Change<D>; 2] {
+    [("flush", |device| block_on(device.flush())), ("barrier", |device| block_on(device.barrier()))]
+}

@@ -1,0 +1,156 @@
+//! Clauses 4, 5 and 6: what is durable, and what no longer is.
+
+use super::*;
+use crate::exec::{Outcome, RoundRobin, Runtime};
+use Answer::{Error, Right, Short};
+use futures::FutureExt;
+use futures::future::join_all;
+
+const FAILS: Answer = Error(Errno::IO);
+
+#[test]
+fn flush_and_barrier_sync_the_file_each_time() {
+    let device = device();
+    for (request, sync) in syncs().into_iter().chain(syncs()) {
+        assert_eq!(sync(&device), Ok(()));
+        assert_eq!(device.file().raw_calls(), [Raw::Sync], "{request}");
+    }
+}
+
+#[test]
+fn a_fua_write_syncs_after_all_of_it_is_written() {
+    let device = device();
+    device.file().plan(&[Short(512)]);
+    assert_eq!(write_fua(&device, 0, &[7; 1024]), Ok(()));
+    let calls = [Raw::Write(0, 1024), Raw::Write(512, 512), Raw::Sync];
+    assert_eq!(device.file().raw_calls(), calls);
+    assert_eq!(write(&device, 0, &[7; 1024]), Ok(()));
+    assert_eq!(device.file().raw_calls(), [Raw::Write(0, 1024)], "without fua, without a sync");
+}
+
+#[test]
+fn a_fua_write_whose_sync_fails_says_so() {
+    let device = device();
+    device.file().plan(&[Right, Error(Errno::NOSPC)]);
+    assert_eq!(write_fua(&device, 0, &[7; 1024]), Err(io_error(Errno::NOSPC)));
+    assert_eq!(block_on(device.flush()), Err(DeviceError::SyncFailed));
+}
+
+#[test]
+fn close_flushes_once_and_may_be_called_again() {
+    let device = device();
+    for _ in 0..3 {
+        assert_eq!(block_on(device.close()), Ok(()));
+    }
+    assert_eq!(device.file().raw_calls(), [Raw::Sync]);
+}
+
+#[test]
+fn a_close_that_was_cancelled_is_made_good_by_the_next() {
+    let device = device();
+    assert!(device.close().now_or_never().is_none(), "the sync is under way");
+    assert_eq!(write(&device, 0, &[7; 1024]), Err(DeviceError::Closed));
+    device.file().raw_calls();
+    assert_eq!(block_on(device.close()), Ok(()));
+    assert_eq!(device.file().raw_calls(), [Raw::Sync]);
+}
+
+#[test]
+fn two_closes_at_once_do_not_both_hide_a_failed_sync() {
+    let device = device();
+    device.file().plan(&[FAILS]);
+    let answers = block_on(join_all([device.close(), device.close()]));
+    assert_eq!(answers, [Err(io_error(Errno::IO)), Err(DeviceError::SyncFailed)]);
+}
+
+#[test]
+fn a_close_whose_sync_fails_says_so_and_closes() {
+    let device = device();
+    device.file().plan(&[FAILS]);
+    assert_eq!(block_on(device.close()), Err(io_error(Errno::IO)));
+    assert_eq!(read(&device, 0, 1024), Err(DeviceError::Closed));
+    assert_eq!(block_on(device.close()), Err(DeviceError::SyncFailed), "no lie the second time");
+}
+
+#[test]
+fn after_a_failed_sync_nothing_but_reading_goes_on() {
+    for (name, fail) in syncs() {
+        let device = device();
+        assert_eq!(write(&device, 0, &[7; 1024]), Ok(()));
+        device.file().plan(&[FAILS]);
+        assert_eq!(fail(&device), Err(io_error(Errno::IO)), "{name}");
+        device.file().raw_calls();
+        for (request, change) in changes().into_iter().chain(syncs()) {
+            assert_eq!(change(&device), Err(DeviceError::SyncFailed), "{request} after {name}");
+        }
+        assert_eq!(device.file().raw_calls(), [], "a refused request leaves the file alone");
+        assert_eq!(read(&device, 0, 1024), Ok(vec![7; 1024]));
+        assert_eq!(block_on(device.close()), Err(DeviceError::SyncFailed));
+        assert_eq!(read(&device, 0, 1024), Err(DeviceError::Closed));
+    }
+}
+
+#[test]
+fn an_interrupted_sync_has_not_failed() {
+    let device = device();
+    device.file().plan(&[Error(Errno::INTR), Error(Errno::INTR)]);
+    assert_eq!(block_on(device.flush()), Ok(()));
+    assert_eq!(device.file().raw_calls(), [Raw::Sync; 3]);
+    assert_eq!(write(&device, 0, &[7; 1024]), Ok(()));
+}
+
+#[test]
+fn a_failed_write_is_not_a_failed_sync() {
+    let device = device();
+    device.file().plan(&[FAILS]);
+    assert_eq!(write_fua(&device, 0, &[7; 1024]), Err(io_error(Errno::IO)));
+    assert_eq!(device.file().raw_calls(), [Raw::Write(0, 1024)], "nothing to sync");
+    assert_eq!(block_on(device.flush()), Ok(()));
+}
+
+/// The kernel tells of a failure once. Here a flush meets it while another request is under way.
+fn answers_beside_a_failing_flush(
+    other: impl AsyncFnOnce(&FileBackedDevice<Script>) -> Result<(), DeviceError>,
+    answers: &[Answer],
+) -> [Result<(), DeviceError>; 2] {
+    let device = device();
+    device.file().plan(answers);
+    let (mut first, mut second) = (Ok(()), Ok(()));
+    let mut runtime = Runtime::new(RoundRobin::new());
+    let mut executor = runtime.executor();
+    executor.spawn("flush", async { first = device.flush().await });
+    executor.spawn("other", async { second = other(&device).await });
+    assert_eq!(executor.run(100), Ok(Outcome::Finished));
+    drop(executor);
+    [first, second]
+}
+
+#[test]
+fn of_two_syncs_at_once_none_says_ok_when_one_fails() {
+    let expected = [Err(io_error(Errno::IO)), Err(DeviceError::SyncFailed)];
+    let flush = async |device: &FileBackedDevice<Script>| device.flush().await;
+    assert_eq!(answers_beside_a_failing_flush(flush, &[FAILS]), expected);
+    let barrier = async |device: &FileBackedDevice<Script>| device.barrier().await;
+    assert_eq!(answers_beside_a_failing_flush(barrier, &[FAILS]), expected);
+    let close = async |device: &FileBackedDevice<Script>| device.close().await;
+    assert_eq!(answers_beside_a_failing_flush(close, &[FAILS]), expected);
+}
+
+#[test]
+fn a_fua_write_under_way_is_not_ok_when_another_sync_fails() {
+    let write = async |device: &FileBackedDevice<Script>| {
+        device.write(0, [7; 1024].as_slice().into(), WriteOptions::FUA).await
+    };
+    // The flush fails after its first raw call was interrupted, so that the write is done by then.
+    let answers = [Error(Errno::INTR), Right, FAILS];
+    let expected = [Err(io_error(Errno::IO)), Err(DeviceError::SyncFailed)];
+    assert_eq!(answers_beside_a_failing_flush(write, &answers), expected);
+}
+
+#[test]
+fn a_cancelled_flush_does_not_hold_up_the_next() {
+    let device = device();
+    assert!(device.flush().now_or_never().is_none(), "the sync is under way");
+    assert_eq!(block_on(device.flush()), Ok(()));
+    assert_eq!(device.file().raw_calls(), [Raw::Sync]);
+}

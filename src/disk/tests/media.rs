@@ -1,0 +1,154 @@
+//! Memory and a real file beneath: no difference in what a run sees.
+
+use super::*;
+use crate::rng::{Purpose, Rng};
+use std::fs::File;
+use tempfile::TempDir;
+
+/// The same calls on two disks.
+struct Twins {
+    disks: [SimDisk; 2],
+    rng: Rng,
+    op: u32,
+}
+
+impl Twins {
+    fn new(seed: u64, directory: &TempDir) -> Self {
+        let media = [Medium::Memory, Medium::in_directory(directory).unwrap()];
+        let disks = media.map(SimDisk::new);
+        disks.iter().for_each(|disk| disk.reset(512, SIZE, SIZE).unwrap());
+        Self { disks, rng: Rng::new(seed, Purpose::Operations), op: 0 }
+    }
+
+    /// A range, not always of whole sectors.
+    fn range(&mut self) -> (u64, usize) {
+        let unit = if self.rng.chance(3, 4) { SECTOR as u64 } else { 1 };
+        let offset = self.rng.below(2 * SIZE / unit) * unit;
+        let most = 4 * SECTOR as u64 / unit;
+        (offset, usize::try_from(self.rng.between(1, most) * unit).unwrap())
+    }
+
+    fn fault(&mut self) -> Vec<Fault> {
+        let (count, seed) = (u32::try_from(self.rng.below(2048)).unwrap(), self.rng.next_u64());
+        let dirty = *self.rng.pick(&[Dirty::Kept, Dirty::Dropped, Dirty::Partly(seed)]);
+        let kinds = [
+            FaultKind::Interrupted,
+            FaultKind::ShortRead(count),
+            FaultKind::ShortWrite(count),
+            FaultKind::Eio,
+            FaultKind::Enospc,
+            FaultKind::SyncFailed(dirty),
+        ];
+        if self.rng.chance(1, 2) { vec![] } else { first(*self.rng.pick(&kinds)).into() }
+    }
+
+    /// One raw call, or a crash, or more of an operation, on both.
+    fn step(&mut self) {
+        let (offset, length) = self.range();
+        let (faults, value) = (self.fault(), u8::try_from(self.rng.between(1, 255)).unwrap());
+        let weights = [30, 40, 8, 3, 4, 8, 4];
+        let (choice, seed) = (self.rng.weighted(&weights), self.rng.next_u64());
+        let end = self.rng.chance(3, 4);
+        let survivors = [Survivors::Random(seed), Survivors::Runs(seed), Survivors::All];
+        let survivors = *self.rng.pick(&survivors);
+        self.op += 1;
+        for disk in &self.disks {
+            let (file, mut buffer) = (disk.file(), vec![value; length]);
+            disk.begin(self.op, &faults);
+            as_op(disk, self.op, async {
+                // What they answer is in the journal.
+                match choice {
+                    0 => drop(file.read_at(&mut buffer, offset).await),
+                    1 => drop(file.write_at(&buffer, offset).await),
+                    2 => drop(file.sync_data().await),
+                    3 => drop(file.len().await),
+                    4 => drop(file.set_len(offset).await),
+                    5 => drop(file.punch_hole(offset, length as u64).await),
+                    _ => drop(disk.crash(survivors)),
+                }
+            });
+            if end {
+                disk.end(self.op, seed.is_multiple_of(2));
+            }
+        }
+    }
+
+    /// Fails where the two differ in anything that can be seen.
+    #[track_caller]
+    fn assert_same(&self, seed: u64) {
+        let [memory, file] = self.disks.each_ref().map(|disk| {
+            let mut journal = Vec::new();
+            disk.drain_journal(|&raw| journal.push(raw));
+            (journal, bytes(disk))
+        });
+        assert_eq!(memory.0, file.0, "seed {seed}, operation {}", self.op);
+        assert!(memory.1 == file.1, "seed {seed}: contents differ after operation {}", self.op);
+    }
+}
+
+#[test]
+fn memory_and_a_real_file_cannot_be_told_apart() {
+    let directory = TempDir::new().unwrap();
+    for seed in 0..20 {
+        let mut twins = Twins::new(seed, &directory);
+        for _ in 0..300 {
+            twins.step();
+            twins.assert_same(seed);
+        }
+        for disk in &twins.disks {
+            assert!(disk.take_failure().is_none());
+        }
+    }
+}
+
+#[test]
+fn a_real_file_has_no_name_to_be_left_behind() {
+    let directory = TempDir::new().unwrap();
+    let disk = SimDisk::new(Medium::in_directory(&directory).unwrap());
+    disk.reset(512, SIZE, SIZE).unwrap();
+    write(&disk, 0, &[1]);
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+}
+
+#[test]
+fn the_bytes_really_go_to_the_file() {
+    let real = tempfile::tempfile().unwrap();
+    let disk = SimDisk::new(Medium::File(real.try_clone().unwrap()));
+    disk.reset(512, SIZE, SIZE).unwrap();
+    write(&disk, 1, &[1, 2]);
+    let mut buffer = [0; 3 * SECTOR];
+    std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
+    assert_eq!([buffer[0], buffer[SECTOR], buffer[2 * SECTOR]], [0, 1, 2]);
+    disk.crash(Survivors::None);
+    std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
+    assert_eq!(buffer, [0; 3 * SECTOR], "survivors are written back");
+}
+
+/// A disk whose medium takes no writes.
+fn read_only_medium() -> SimDisk {
+    let named = tempfile::NamedTempFile::new().unwrap();
+    named.as_file().set_len(SIZE).unwrap();
+    SimDisk::new(Medium::File(File::open(named.path()).unwrap()))
+}
+
+#[track_caller]
+fn assert_failure(disk: &SimDisk, errno: Errno) {
+    assert_errno(disk.take_failure().map_or(Ok(()), Err), errno);
+}
+
+#[test]
+fn a_failure_of_the_medium_is_reported_once_and_never_as_an_answer() {
+    let disk = read_only_medium();
+    write(&disk, 0, &[1]);
+    assert_failure(&disk, Errno::BADF);
+    assert!(disk.take_failure().is_none());
+    block_on(disk.file().set_len(SIZE)).unwrap();
+    assert_failure(&disk, Errno::INVAL);
+    disk.crash(Survivors::None);
+    assert_failure(&disk, Errno::BADF);
+}
+
+#[test]
+fn a_medium_that_takes_no_length_cannot_be_reset() {
+    assert_errno(read_only_medium().reset(512, SIZE, SIZE), Errno::INVAL);
+}

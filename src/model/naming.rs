@@ -1,0 +1,50 @@
+//! What to call a sector that holds what it must not.
+
+use super::payload::Content;
+use super::request::Request;
+use super::twin::Twin;
+use super::version::{Leaves, Tick, Version};
+use super::violation::{Expected, Finding, Kind, Violation};
+
+impl Twin {
+    pub(super) fn wrong_data(&self, what: &str, findings: Vec<Finding>) -> Result<(), Violation> {
+        let Some(first) = findings.first() else { return Ok(()) };
+        let kind = self.name(first, false);
+        Err(Violation { kind, sentence: format!("{what} {kind}: {first}"), findings })
+    }
+
+    pub(super) fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
+        let expected =
+            self.legal.expected(sector, began).into_iter().map(|version| match version {
+                Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
+                Version { op: 0, .. } => Expected::Zeros,
+                Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
+                Version { op, .. } => Expected::Trimmed(op),
+            });
+        Finding { sector, expected: expected.collect(), found: self.identify(bytes) }
+    }
+
+    /// What to call a sector that holds what it must not.
+    pub(super) fn name(&self, finding: &Finding, after_crash: bool) -> Kind {
+        let sector = finding.sector;
+        let trimmed = || {
+            let trims = self.log.iter().filter(|it| matches!(it.request, Request::Trim { .. }));
+            trims.into_iter().any(|trim| trim.changes.contains(&sector))
+        };
+        match finding.found {
+            Content::Torn { .. } => Kind::Torn,
+            Content::Unknown => Kind::Corrupt,
+            Content::Written { sector: meant, .. } if meant != sector => Kind::Misdirected,
+            Content::Written { op, .. } => match self.log.get(op as usize) {
+                None => Kind::Corrupt,
+                Some(entry) if !entry.changes.contains(&sector) => Kind::NeverWritten,
+                Some(_) if after_crash => Kind::DurabilityLost,
+                Some(_) => Kind::Stale,
+            },
+            Content::Scribble if !trimmed() => Kind::RangeEscaped,
+            Content::Zeros | Content::Scribble if after_crash => Kind::DurabilityLost,
+            Content::Scribble => Kind::Stale,
+            Content::Zeros => Kind::Lost,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The twin after a crash: what the device turns out to hold.
+
+use super::clause::Clause;
+use super::payload::{Content, OpId};
+use super::request::Evidence;
+use super::twin::{FINDINGS, Twin, UNSPECIFIED};
+use super::version::{Leaves, Tick, Version};
+use super::violation::{Expected, Finding, Kind, Violation};
+use std::ops::Range;
+
+impl Twin {
+    /// The power failed. Until [`recovered`](Self::recovered), only [`recover`](Self::recover) may
+    /// be called, or this again.
+    pub fn crash(&mut self) {
+        let now = self.tick();
+        self.legal.crash(now);
+        self.reopened();
+    }
+
+    /// The sectors of which the crash may have left more than one content, in order. All of them
+    /// have to be recovered; any others may be.
+    pub fn unsettled(&mut self) -> &[u64] {
+        self.legal.unsettled()
+    }
+
+    /// Runs of sectors that were ever to be changed, in order.
+    pub fn touched(&self) -> Vec<Range<u64>> {
+        self.legal.touched_runs()
+    }
+
+    /// The device is open again and reads `data` from sector `first` on.
+    ///
+    /// # Errors
+    ///
+    /// Where a crash could not have left this.
+    pub fn recover(
+        &mut self,
+        first: u64,
+        data: &[u8],
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
+        let sector_size = self.geometry.sector_size() as usize;
+        self.seen.clear();
+        let mut findings = Vec::new();
+        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
+            if self.is_excused(sector, evidence) {
+                self.legal.give_up(sector);
+                continue;
+            }
+            match self.legal.recover(sector, bytes) {
+                Some(version) => {
+                    self.recovered.push((sector, version));
+                    let unknown = version.leaves == Leaves::Anything;
+                    self.seen.push(if unknown { UNSPECIFIED } else { version.op });
+                    self.checks.count(Clause::Durability, 1);
+                }
+                None if findings.len() < FINDINGS => {
+                    findings.push(self.finding(sector, bytes, None));
+                }
+                None => {}
+            }
+        }
+        let Some(first) = findings.first() else { return Ok(()) };
+        let kind = self.name(first, true);
+        Err(Violation { kind, sentence: format!("after the crash, {kind}: {first}"), findings })
+    }
+
+    /// The device is open again and cannot read this sector, which is not its fault.
+    pub fn give_up(&mut self, sector: u64) {
+        self.legal.give_up(sector);
+    }
+
+    /// All unsettled sectors have been recovered: checks that a cut of the barriers explains them
+    /// together. A write that survived proves every barrier that had returned before it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::OrderingViolated`].
+    pub fn recovered(&mut self) -> Result<(), Violation> {
+        let barriers = std::mem::take(&mut self.barriers);
+        let recovered = std::mem::take(&mut self.recovered);
+        let order = self.check_order(&barriers, &recovered);
+        self.legal.recovered();
+        order
+    }
+
+    fn check_order(
+        &mut self,
+        barriers: &[(Tick, Tick, OpId)],
+        recovered: &[(u64, Version)],
+    ) -> Result<(), Violation> {
+        let named = || recovered.iter().filter(|(_, it)| it.leaves != Leaves::Anything);
+        let began = |version: &Version| self.legal.times(version.op).began;
+        let newest = named().max_by_key(|(_, version)| began(version));
+        let Some((late, survivor)) = newest.filter(|_| !barriers.is_empty()) else {
+            return Ok(());
+        };
+        let (late, survivor) = (*late, *survivor);
+        let proven = barriers.iter().filter(|(_, returned, _)| *returned < began(&survivor));
+        let Some(&(called, _, barrier)) = proven.max() else { return Ok(()) };
+        self.checks.count(Clause::Ordering, 1);
+        let lost: Vec<_> = named().filter(|(_, it)| self.legal.is_covered(it, called)).collect();
+        let Some((sector, version)) = lost.first() else { return Ok(()) };
+        let held = if version.op == 0 { Expected::Zeros } else { Expected::Written(version.op) };
+        let name = self.log[survivor.op as usize].request.name();
+        let sentence = format!(
+            "after the crash sector {late} holds {name} #{}, issued after barrier #{barrier}, \
+             but sector {sector} holds {held}, older than a write that completed before it",
+            survivor.op,
+        );
+        let findings = lost.iter().take(FINDINGS).map(|(sector, version)| {
+            let found = match version.op {
+                0 => Content::Zeros,
+                op => Content::Written { op, sector: *sector },
+            };
+            Finding { sector: *sector, expected: Vec::new(), found }
+        });
+        Err(Violation { kind: Kind::OrderingViolated, sentence, findings: findings.collect() })
+    }
+}

@@ -1,0 +1,184 @@
+//! The contract, as far as a device that never fails can keep it.
+
+use crate::device::{Device, DeviceError, Geometry, WriteOptions};
+use crate::exec::block_on;
+use crate::model::ModelDevice;
+
+const BLOCK: u64 = 1024;
+const SIZE: u64 = 8 * BLOCK;
+const PLAIN: WriteOptions = WriteOptions { fua: false };
+
+fn device() -> ModelDevice {
+    ModelDevice::new(Geometry::new(512, 1024, 8).unwrap())
+}
+
+#[track_caller]
+fn write(device: &ModelDevice, offset: u64, byte: u8, blocks: usize, options: WriteOptions) {
+    let data = vec![byte; blocks * 1024];
+    block_on(device.write(offset, data[..].into(), options)).unwrap();
+}
+
+#[track_caller]
+fn read(device: &ModelDevice, offset: u64, blocks: usize) -> Vec<u8> {
+    let mut data = vec![0x5a; blocks * 1024];
+    block_on(device.read(offset, (&mut data[..]).into())).unwrap();
+    data
+}
+
+/// Of each sector the byte that fills it.
+#[track_caller]
+fn sectors(device: &ModelDevice, offset: u64, blocks: usize) -> Vec<u8> {
+    let data = read(device, offset, blocks);
+    let whole = |sector: &[u8]| sector.iter().all(|&byte| byte == sector[0]);
+    assert!(data.chunks(512).all(whole), "a torn sector");
+    data.chunks(512).map(|sector| sector[0]).collect()
+}
+
+/// The answers to a read, a write and a trim.
+fn all_three(device: &ModelDevice, offset: u64, length: usize) -> [Result<(), DeviceError>; 3] {
+    let mut data = vec![7; length];
+    [
+        block_on(device.write(offset, data[..].into(), PLAIN)),
+        block_on(device.read(offset, (&mut data[..]).into())),
+        block_on(device.trim(offset, length as u64)),
+    ]
+}
+
+#[test]
+fn bad_requests_are_refused_and_change_nothing() {
+    let device = device();
+    for (offset, length) in [(512, 1024), (0, 512), (1, 0), (u64::MAX, 1024)] {
+        let error = DeviceError::Misaligned { offset, length: length as u64, block_size: 1024 };
+        assert_eq!(all_three(&device, offset, length), [Err(error); 3]);
+    }
+    let last = u64::MAX - 1023;
+    for (offset, length) in [(SIZE, 1024), (SIZE - BLOCK, 2048), (last, 1024), (last, 0)] {
+        let error = DeviceError::OutOfRange { offset, length: length as u64, size: SIZE };
+        assert_eq!(all_three(&device, offset, length), [Err(error); 3]);
+    }
+    assert_eq!(all_three(&device, SIZE, 0), [Ok(()); 3]);
+    assert_eq!(sectors(&device, 0, 8), [0; 16]);
+}
+
+#[test]
+fn a_closed_device_refuses_everything_but_closing() {
+    let mut device = device();
+    write(&device, 0, 1, 1, PLAIN);
+    block_on(device.close()).unwrap();
+    assert_eq!(all_three(&device, 0, 1024), [Err(DeviceError::Closed); 3]);
+    assert_eq!(block_on(device.flush()), Err(DeviceError::Closed));
+    assert_eq!(block_on(device.barrier()), Err(DeviceError::Closed));
+    assert_eq!(block_on(device.close()), Ok(()));
+    device.crash(1);
+    assert_eq!(sectors(&device, 0, 1), [1, 1]);
+}
+
+#[test]
+fn a_read_sees_what_was_written() {
+    let device = device();
+    assert!(!device.is_read_only());
+    write(&device, BLOCK, 1, 3, PLAIN);
+    write(&device, 2 * BLOCK, 2, 1, PLAIN);
+    assert_eq!(sectors(&device, 0, 5), [0, 0, 1, 1, 2, 2, 1, 1, 0, 0]);
+}
+
+/// What is there after a crash, for many seeds, each time on a new device.
+fn crashes(prepare: impl Fn(&ModelDevice)) -> Vec<Vec<u8>> {
+    let after = |seed| {
+        let mut device = device();
+        prepare(&device);
+        device.crash(seed);
+        sectors(&device, 0, 8)
+    };
+    (0..64).map(after).collect()
+}
+
+#[test]
+fn a_crash_leaves_each_unsynced_sector_old_or_new() {
+    let ends = crashes(|device| {
+        write(device, 0, 1, 2, WriteOptions::FUA);
+        write(device, 0, 2, 2, PLAIN);
+        write(device, 0, 3, 1, PLAIN);
+    });
+    let seen = |at: usize| [0, 1, 2, 3].map(|byte| ends.iter().any(|end| end[at] == byte));
+    assert_eq!(seen(0), [false, true, true, true]);
+    assert_eq!(seen(3), [false, true, true, false]);
+    assert!(ends.iter().any(|end| end[2] != end[3]), "sectors are independent");
+    assert!(ends.iter().all(|end| end[4..] == [0; 12]));
+}
+
+#[test]
+fn what_was_synced_survives() {
+    type Sync = fn(&ModelDevice) -> Result<(), DeviceError>;
+    let syncs: [Sync; 3] = [
+        |device| block_on(device.flush()),
+        |device| block_on(device.barrier()),
+        |device| block_on(device.close()),
+    ];
+    for sync in syncs {
+        let ends = crashes(|device| {
+            write(device, 0, 1, 8, PLAIN);
+            sync(device).unwrap();
+        });
+        assert!(ends.iter().all(|end| *end == [1; 16]));
+    }
+}
+
+#[test]
+fn a_fua_write_is_durable_and_only_that_one() {
+    let ends = crashes(|device| {
+        write(device, 0, 1, 2, PLAIN);
+        write(device, BLOCK, 2, 1, WriteOptions::FUA);
+    });
+    assert!(ends.iter().all(|end| end[2..4] == [2, 2]));
+    assert!(ends.iter().any(|end| end[0] == 0) && ends.iter().any(|end| end[0] == 1));
+}
+
+#[test]
+fn what_a_crash_has_left_stays() {
+    let mut device = device();
+    write(&device, 0, 1, 8, PLAIN);
+    device.crash(3);
+    let left = sectors(&device, 0, 8);
+    for seed in 0..16 {
+        device.crash(seed);
+        assert_eq!(sectors(&device, 0, 8), left);
+    }
+}
+
+#[test]
+fn a_trim_stays_in_its_range_and_never_comes_back() {
+    let trimmed = |device: &ModelDevice| {
+        write(device, 0, 1, 8, WriteOptions::FUA);
+        block_on(device.trim(2 * BLOCK, 2 * BLOCK)).unwrap();
+    };
+    let ends = crashes(trimmed);
+    for end in &ends {
+        assert_eq!((&end[..4], &end[8..]), (&[1; 4][..], &[1; 8][..]));
+    }
+    assert!(ends.iter().any(|end| end[4] == 0) && ends.iter().any(|end| end[4] == 1));
+    let ends = crashes(|device| {
+        trimmed(device);
+        write(device, 2 * BLOCK, 2, 2, WriteOptions::FUA);
+    });
+    assert!(ends.iter().all(|end| end[4..8] == [2; 4]));
+}
+
+#[test]
+fn a_huge_device_costs_only_what_is_touched() {
+    let count = 1 << 52;
+    let mut device = ModelDevice::new(Geometry::new(512, 1024, count).unwrap());
+    let last = (count - 1) * BLOCK;
+    write(&device, last, 1, 1, WriteOptions::FUA);
+    block_on(device.trim(0, last)).unwrap();
+    device.crash(0);
+    assert_eq!(sectors(&device, last - BLOCK, 2), [0, 0, 1, 1]);
+}
+
+#[test]
+fn a_buffer_comes_from_the_heap_or_is_refused_at_once() {
+    let device = device();
+    assert_eq!(block_on(device.allocate_buffer(4096)).unwrap().len(), 4096);
+    let refused = block_on(device.allocate_buffer(1 << 30)).map(drop);
+    assert!(matches!(refused, Err(DeviceError::BufferTooLarge { .. })), "{refused:?}");
+}

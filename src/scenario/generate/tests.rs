@@ -1,0 +1,62 @@
+use super::*;
+use crate::scenario::MAX_TRANSFER;
+
+/// Many scenarios' generators, each with what it has drawn for device and swarm.
+fn generators() -> impl Iterator<Item = (Generator, Swarm, DeviceSpec)> {
+    let of = |profile| (0..1000).map(move |seed| (profile, seed));
+    Profile::ALL.into_iter().flat_map(of).map(|(profile, seed)| {
+        let mut generator = Generator {
+            rng: Rng::new(seed, Purpose::Operations),
+            faults: Rng::new(seed, Purpose::Faults),
+            crash: Rng::new(seed, Purpose::Crash),
+        };
+        let device = generator.device(profile);
+        let swarm = generator.swarm(profile, &device);
+        (generator, swarm, device)
+    })
+}
+
+#[test]
+fn a_request_that_is_meant_to_be_good_is_good() {
+    for (mut generator, swarm, device) in generators() {
+        let geometry = device.geometry().unwrap();
+        for _ in 0..20 {
+            let (offset, length) = generator.range(&swarm, &device);
+            let checked = geometry.check(offset, length);
+            assert!(checked.is_ok() && length <= MAX_TRANSFER, "{checked:?} {device:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_meant_to_be_bad_is_bad() {
+    for (mut generator, swarm, device) in generators() {
+        let geometry = device.geometry().unwrap();
+        for _ in 0..20 {
+            let op = generator.bad(&swarm, &device);
+            let (offset, length) = op.request().and_then(crate::model::Request::span).unwrap();
+            // What the device could serve, were its heap not too small, is refused by the heap.
+            let refused = geometry.check(offset, length).is_err();
+            assert!(refused || length > u64::from(device.heap), "{op:?} {device:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_swarm_leaves_out_does_not_occur() {
+    let mut left_out = 0;
+    for (mut generator, swarm, device) in generators() {
+        let bad = DRAWS.iter().position(|&draw| draw == Draw::Bad).unwrap();
+        let steps = generator.steps(&swarm, &device);
+        if swarm.weights[bad] > 0 || swarm.weights.iter().all(|&weight| weight == 0) {
+            continue;
+        }
+        left_out += 1;
+        let geometry = device.geometry().unwrap();
+        let spans = steps.iter().filter_map(|step| step.op.request()?.span());
+        for (offset, length) in spans {
+            assert!(geometry.check(offset, length).is_ok(), "{offset} {length} {device:?}");
+        }
+    }
+    assert!(left_out > 100, "{left_out}");
+}
