@@ -117,3 +117,28 @@ impl Case<'_> {
         offset.checked_add(length).is_none_or(|end| end > self.geometry.size())
     }
 }
+
+/// Whether the answer to asking for a buffer of `size` bytes, of a heap that can give `largest` at
+/// once, is what clause 10 asks for.
+pub(super) fn judge_allocation(
+    size: usize,
+    largest: usize,
+    refused: Option<DeviceError>,
+) -> Result<(), Violation> {
+    match refused {
+        None if size <= largest => Ok(()),
+        Some(DeviceError::BufferTooLarge { .. }) if size > largest => Ok(()),
+        None => Err(Violation::new(
+            Kind::RequestNotRejected,
+            format!("a buffer of {size} bytes came from a heap that can give {largest}"),
+        )),
+        Some(error) if size > largest => Err(Violation::new(
+            Kind::WrongError,
+            format!("a buffer too large for the heap was refused with: {error}"),
+        )),
+        Some(error) => Err(Violation::new(
+            Kind::SpuriousError,
+            format!("a buffer of {size} bytes was refused: {error}"),
+        )),
+    }
+}

@@ -1,6 +1,6 @@
 //! The twin: what the device is held to, request by request and crash by crash.
 
-use super::answer::{Case, Standing};
+use super::answer::{Case, Standing, judge_allocation};
 use super::clause::{Checks, Clause};
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
@@ -378,22 +378,7 @@ impl Twin {
         refused: Option<DeviceError>,
     ) -> Result<(), Violation> {
         self.checks.count(Clause::Buffers, 1);
-        match refused {
-            None if size <= largest => Ok(()),
-            Some(DeviceError::BufferTooLarge { .. }) if size > largest => Ok(()),
-            None => Err(Violation::new(
-                Kind::RequestNotRejected,
-                format!("a buffer of {size} bytes came from a heap that can give {largest}"),
-            )),
-            Some(error) if size > largest => Err(Violation::new(
-                Kind::WrongError,
-                format!("a buffer too large for the heap was refused with: {error}"),
-            )),
-            Some(error) => Err(Violation::new(
-                Kind::SpuriousError,
-                format!("a buffer of {size} bytes was refused: {error}"),
-            )),
-        }
+        judge_allocation(size, largest, refused)
     }
 
     /// The device is open again after a clean close, or opened for the first time.
