@@ -86,8 +86,8 @@ pub enum FaultKind {
     MisdirectedRead(i32),
     /// Silently, a read gives what is durable instead of what was written since.
     StaleRead,
-    /// A sector of what is read or written, this one modulo the length, cannot be read (`EIO`) until
-    /// it is written again.
+    /// A sector of what is read or written, this one modulo the length, cannot be read (`EIO`)
+    /// until it is written again.
     LatentSector(u32),
     /// The call waits for so many steps before it takes effect.
     Latency(u32),

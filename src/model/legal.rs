@@ -279,8 +279,8 @@ impl LegalSets {
         versions.push(Version { leaves: Leaves::Anything, ..FIRST });
     }
 
-    /// The unsettled sectors have been recovered, as far as they could be read. Those that could not
-    /// may hold any of what survived, now and after another crash.
+    /// The unsettled sectors have been recovered, as far as they could be read. Those that could
+    /// not may hold any of what survived, now and after another crash.
     pub(super) fn recovered(&mut self) {
         self.doubt = None;
         let sectors = &mut self.sectors;
