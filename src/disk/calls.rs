@@ -112,9 +112,9 @@ impl State {
             Some(FaultKind::LostWrite) => self.mislay(offset..end),
             Some(FaultKind::MisdirectedWrite(by)) => {
                 self.mislay(offset..end);
-                let there = displaced(offset, by, size);
                 let fits = |to: &u64| to + data.len() as u64 <= self.length;
-                if let Some(to) = there.filter(fits) {
+                let mut there = [by, by.saturating_neg()].map(|by| displaced(offset, by, size));
+                if let Some(to) = there.iter_mut().find_map(|to| to.take().filter(fits)) {
                     self.store(data, to, self.sectors(&(to..to + data.len() as u64)));
                     let hit = self.sectors(&(to..to + data.len() as u64));
                     self.wrong.extend(hit);

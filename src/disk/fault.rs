@@ -79,8 +79,8 @@ pub enum FaultKind {
     BitFlip(u32),
     /// Silently, a write goes nowhere.
     LostWrite,
-    /// Silently, a write goes this many sectors further on (or back), or nowhere if that is not in
-    /// the file.
+    /// Silently, a write goes this many sectors further on (or back); as many the other way if that
+    /// is not in the file, or else nowhere.
     MisdirectedWrite(i32),
     /// Silently, a read gives what lies this many sectors further on (or back).
     MisdirectedRead(i32),

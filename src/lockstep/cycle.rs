@@ -64,7 +64,10 @@ pub(super) fn run<S: Subject>(
     );
     let verdict = {
         let mut run = Run { subject, heap, session: &session, runtime: &mut runtime };
-        let caught = catch_unwind(AssertUnwindSafe(|| run.all_cycles()));
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let verdict = run.all_cycles();
+            verdict.map_err(|(op, violation)| (op, run.diagnose(violation)))
+        }));
         caught.unwrap_or_else(|panic| Err((0, panicked(&*panic))))
     };
     let Inner { log, mut stats, .. } = session.into_inner();
@@ -84,10 +87,10 @@ fn panicked(panic: &(dyn Any + Send)) -> Violation {
 }
 
 /// What a run works with.
-struct Run<'r, 's, S> {
+pub(super) struct Run<'r, 's, S> {
     subject: &'r S,
     heap: Arc<BufferAllocator>,
-    session: &'r Session<'s>,
+    pub(super) session: &'r Session<'s>,
     runtime: &'r mut Runtime<RandomSchedule>,
 }
 
@@ -101,6 +104,10 @@ impl<S: Subject> Run<'_, '_, S> {
                 Stop::Finished => break,
                 Stop::Diverged(op, violation) => return Err((op, violation)),
                 Stop::Crash(op, survivors) => {
+                    // What the medium did is to be told from what the crash does.
+                    if self.session.accuse_media && !self.session.inner().twin.is_closed() {
+                        self.verify(&device)?;
+                    }
                     drop(device);
                     device = self.crash(op, survivors)?;
                 }
@@ -138,7 +145,11 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     /// Runs one future to its end.
-    fn drive<T>(&mut self, name: &str, future: impl Future<Output = T>) -> Result<T, Wrong> {
+    pub(super) fn drive<T>(
+        &mut self,
+        name: &str,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Wrong> {
         let (output, limit) = (Cell::new(None), self.step_limit());
         let mut executor = self.runtime.executor();
         executor.spawn(name, future.map(|value| output.set(Some(value))));
@@ -183,7 +194,7 @@ impl<S: Subject> Run<'_, '_, S> {
 
     /// Opens the device. The step `op`, if it is one that opens, disturbs that, once. Tells whether
     /// the power failed meanwhile.
-    fn open(&mut self, op: Option<OpId>) -> Result<(S::Device, bool), Wrong> {
+    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<(S::Device, bool), Wrong> {
         let session = self.session;
         let undisturbed = Step::new(Op::Reopen);
         let step = op.and_then(|op| session.scenario.steps.get(op as usize - 1));
@@ -365,7 +376,7 @@ fn runs(sectors: &[u64]) -> Vec<Range<u64>> {
 
 /// The blocks that hold these runs of sectors, each once, as offsets and lengths in bytes of what
 /// fits a buffer.
-fn pieces(geometry: &Geometry, most: u64, sectors: &[Range<u64>]) -> Vec<(u64, u64)> {
+pub(super) fn pieces(geometry: &Geometry, most: u64, sectors: &[Range<u64>]) -> Vec<(u64, u64)> {
     let block = u64::from(geometry.block_size());
     let sector = u64::from(geometry.sector_size());
     let mut pieces: Vec<(u64, u64)> = Vec::new();

@@ -9,6 +9,7 @@
 //! **Invariant:** a run is a pure function of its scenario and its subject.
 
 mod cycle;
+mod diagnose;
 mod scope;
 mod session;
 mod stats;

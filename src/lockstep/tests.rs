@@ -1,6 +1,8 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod media;
+
 fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
     let report = runner.run(scenario, Options::default()).unwrap();
     let seed = scenario.seed.unwrap_or(0);

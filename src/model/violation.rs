@@ -8,11 +8,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A read showed an older write's data (clause 2).
+    /// A read showed older data, and the newer is there (clause 2).
     Stale,
-    /// A read showed zeros where data had been written (clause 2).
+    /// A read showed older data, and the newer is nowhere (clause 2).
     Lost,
-    /// A sector held data that was meant for another sector.
+    /// A sector held data that was meant for another sector, or its own is in another.
     Misdirected,
     /// A sector held a mixture of two contents (clause 3).
     Torn,
@@ -173,6 +173,13 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// The same, by its right name.
+    #[must_use]
+    pub fn renamed(mut self, kind: Kind) -> Self {
+        self.sentence = self.sentence.replacen(self.kind.name(), kind.name(), 1);
+        Self { kind, ..self }
+    }
+
     /// A violation that no sector shows.
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
         Self { kind, sentence: sentence.into(), findings: Vec::new() }
