@@ -1,7 +1,7 @@
 //! What became of data that a read did not show.
 //!
-//! The twin sees one read: older data where newer was due. Whether the newer data is there after all
-//! (*stale*), somewhere else (*misdirected*) or nowhere (*lost*), only looking again can tell.
+//! The twin sees one read: older data where newer was due. Whether the newer data is there after
+//! all (*stale*), somewhere else (*misdirected*) or nowhere (*lost*), only looking again can tell.
 
 use super::cycle::{Run, pieces};
 use super::subject::Subject;
