@@ -39,9 +39,8 @@ const HEAP: usize = 4 << 20;
 ///     // Each sector is old or new.
 ///     assert!(buffer.chunks(512).all(|sector| sector == [1; 512] || sector == [2; 512]));
 ///     Ok(())
-/// })
-/// # as Result<(), Box<dyn std::error::Error>>
-/// # .unwrap();
+/// })?;
+/// # Ok::<(), blocktwin::device::DeviceError>(())
 /// ```
 #[derive(Debug)]
 pub struct ModelDevice {
