@@ -38,7 +38,7 @@ const HEAP: usize = 4 << 20;
 ///     device.read(0, (&mut buffer[..]).into()).await?;
 ///     // Each sector is old or new.
 ///     assert!(buffer.chunks(512).all(|sector| sector == [1; 512] || sector == [2; 512]));
-///     Ok(())
+/// #   Ok::<(), blocktwin::device::DeviceError>(())
 /// })?;
 /// # Ok::<(), blocktwin::device::DeviceError>(())
 /// ```
