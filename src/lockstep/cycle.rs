@@ -257,16 +257,16 @@ impl<S: Subject> Run<'_, '_, S> {
         self.read_back(device, &touched, Twin::verify)
     }
 
-    /// Reads back everything that the crash may have changed, and all of a small device.
+    /// Reads back everything that changed since the last crash, and all of a small device.
     fn recover(&mut self, device: &S::Device) -> Result<(), Wrong> {
         let geometry = device.geometry();
         let mut inner = self.session.inner();
-        let unsettled = match geometry.size() {
+        let changed = match geometry.size() {
             size if size <= SMALL => vec![geometry.sectors(&(0..size))],
-            _ => runs(inner.twin.unsettled()),
+            _ => runs(inner.twin.changed()),
         };
         drop(inner);
-        self.read_back(device, &unsettled, Twin::recover)?;
+        self.read_back(device, &changed, Twin::recover)?;
         self.session.inner().twin.recovered().map_err(|violation| (0, violation))
     }
 

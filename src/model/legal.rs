@@ -24,6 +24,17 @@ struct Sector {
     versions: SmallVec<[Version; 2]>,
     /// Whether it is in the list of the unsettled.
     unsettled: bool,
+    /// Whether it is in the list of what may have changed since the last crash.
+    changed: bool,
+}
+
+/// Sectors to come back to, each once.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Those with more than one version: those that a sync or a crash changes.
+    unsettled: Vec<u64>,
+    /// Those that may have changed since the last crash, settled or not.
+    changed: Vec<u64>,
 }
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
@@ -31,8 +42,7 @@ struct Sector {
 pub(super) struct LegalSets {
     salt: u64,
     sectors: Sparse<Sector>,
-    /// Sectors with more than one version: those a sync or a crash changes.
-    unsettled: Vec<u64>,
+    lists: Lists,
     times: Vec<Times>,
     doubt: Option<Doubt>,
     /// When the sync was called that was called last of those that succeeded; 0 if none was.
@@ -45,7 +55,7 @@ impl LegalSets {
         Self {
             salt: 0,
             sectors: Sparse::new(CHUNK),
-            unsettled: Vec::new(),
+            lists: Lists::default(),
             times,
             doubt: None,
             promised: 0,
@@ -55,12 +65,13 @@ impl LegalSets {
     /// Back to a device of zeros.
     pub(super) fn reset(&mut self, salt: u64) {
         (self.salt, self.doubt, self.promised) = (salt, None, 0);
-        self.unsettled.clear();
+        self.lists.unsettled.clear();
+        self.lists.changed.clear();
         self.times.truncate(1);
         self.sectors.clear(|sectors| {
             for sector in sectors {
                 sector.versions.clear();
-                sector.unsettled = false;
+                (sector.unsettled, sector.changed) = (false, false);
             }
         });
     }
@@ -84,7 +95,7 @@ impl LegalSets {
     fn each(
         &mut self,
         range: Range<u64>,
-        mut each: impl FnMut(u64, &mut Sector, &[Times], &mut Vec<u64>),
+        mut each: impl FnMut(u64, &mut Sector, &[Times], &mut Lists),
     ) {
         let mut number = range.start;
         while number < range.end {
@@ -94,7 +105,7 @@ impl LegalSets {
                 if sector.versions.is_empty() {
                     sector.versions.push(FIRST);
                 }
-                each(number, sector, &self.times, &mut self.unsettled);
+                each(number, sector, &self.times, &mut self.lists);
             }
             number += (CHUNK - within) as u64;
         }
@@ -102,11 +113,13 @@ impl LegalSets {
 
     /// From now on the sectors may hold what `op` leaves in them.
     pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, leaves: Leaves) {
-        self.each(range, |number, sector, _, unsettled| {
+        self.each(range, |number, sector, _, lists| {
             sector.versions.push(Version { op, leaves, ..FIRST });
-            if !sector.unsettled {
-                sector.unsettled = true;
-                unsettled.push(number);
+            if !std::mem::replace(&mut sector.unsettled, true) {
+                lists.unsettled.push(number);
+            }
+            if !std::mem::replace(&mut sector.changed, true) {
+                lists.changed.push(number);
             }
         });
     }
@@ -151,7 +164,7 @@ impl LegalSets {
     pub(super) fn sync_failed(&mut self, now: Tick) {
         let first = self.doubt.map_or(now, |doubt| doubt.first);
         self.doubt = Some(Doubt { first, last: now });
-        for &number in &self.unsettled {
+        for &number in &self.lists.unsettled {
             for version in &mut self.sectors.get_mut(number).versions {
                 version.firmly_covered = NEVER;
             }
@@ -167,7 +180,7 @@ impl LegalSets {
     pub(super) fn synced(&mut self, called: Tick, horizon: Tick) {
         let doubt = self.doubt;
         self.promised = self.promised.max(called);
-        let mut unsettled = std::mem::take(&mut self.unsettled);
+        let mut unsettled = std::mem::take(&mut self.lists.unsettled);
         unsettled.retain(|&number| {
             let sector = self.sectors.get_mut(number);
             for version in &mut sector.versions {
@@ -177,7 +190,7 @@ impl LegalSets {
             sector.unsettled = sector.versions.len() > 1;
             sector.unsettled
         });
-        self.unsettled = unsettled;
+        self.lists.unsettled = unsettled;
     }
 
     /// Which version a read that began at `began` has seen, if a legal one. What the read rules out
@@ -234,15 +247,22 @@ impl LegalSets {
         for times in &mut self.times {
             times.ended = times.ended.min(now);
         }
-        for &number in &self.unsettled {
+        for &number in &self.lists.unsettled {
             self.sectors.get_mut(number).versions.retain(|version| !version.settled);
         }
     }
 
-    /// The sectors of which a crash may have left more than one content, in order.
+    /// The sectors of which a crash may leave more than one content, in order.
     pub(super) fn unsettled(&mut self) -> &[u64] {
-        self.unsettled.sort_unstable();
-        &self.unsettled
+        self.lists.unsettled.sort_unstable();
+        &self.lists.unsettled
+    }
+
+    /// The sectors that may have changed since the last crash, in order. Only of the unsettled among
+    /// them may a crash have left more than one content, if the device has kept its promises.
+    pub(super) fn changed(&mut self) -> &[u64] {
+        self.lists.changed.sort_unstable();
+        &self.lists.changed
     }
 
     /// After a crash: which survivable version the sector turned out to hold, if one. It is the
@@ -283,13 +303,18 @@ impl LegalSets {
     /// not may hold any of what survived, now and after another crash.
     pub(super) fn recovered(&mut self) {
         self.doubt = None;
+        for number in self.lists.changed.drain(..) {
+            self.sectors.get_mut(number).changed = false;
+        }
         let sectors = &mut self.sectors;
-        self.unsettled.retain(|&number| {
+        self.lists.unsettled.retain(|&number| {
             let sector = sectors.get_mut(number);
             sector.versions.iter_mut().for_each(Version::uncover);
             sector.unsettled = sector.versions.len() > 1;
+            sector.changed = sector.unsettled;
             sector.unsettled
         });
+        self.lists.changed.extend_from_slice(&self.lists.unsettled);
     }
 
     /// What the sector may hold: to a read that began at `began`, or after a crash.

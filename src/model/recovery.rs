@@ -2,7 +2,7 @@
 
 use super::clause::Clause;
 use super::payload::{Content, OpId};
-use super::request::Evidence;
+use super::request::{Evidence, Request};
 use super::twin::{FINDINGS, Twin, UNSPECIFIED};
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
@@ -21,6 +21,12 @@ impl Twin {
     /// have to be recovered; any others may be.
     pub fn unsettled(&mut self) -> &[u64] {
         self.legal.unsettled()
+    }
+
+    /// The sectors that may have changed since the last crash, in order, the unsettled among them.
+    /// Whether what was promised of the others was kept shows only when they are recovered too.
+    pub fn changed(&mut self) -> &[u64] {
+        self.legal.changed()
     }
 
     /// Runs of sectors that were ever to be changed, in order.
@@ -62,7 +68,30 @@ impl Twin {
         }
         let Some(first) = findings.first() else { return Ok(()) };
         let kind = self.name(first, true);
-        Err(Violation { kind, sentence: format!("after the crash, {kind}: {first}"), findings })
+        let promise = match kind {
+            Kind::DurabilityLost => self.promise(first).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let sentence = format!("after the crash, {kind}: {first}{promise}");
+        Err(Violation { kind, sentence, findings })
+    }
+
+    /// Why nothing older than what is legal may be there, in words.
+    fn promise(&self, finding: &Finding) -> Option<String> {
+        let named = finding.expected.iter().filter_map(|expected| match *expected {
+            Expected::Written(op) | Expected::Trimmed(op) => Some(op),
+            Expected::Zeros | Expected::Anything(_) => None,
+        });
+        let completed = named.filter(|&op| self.legal.times(op).succeeded);
+        let oldest = completed.min_by_key(|&op| self.legal.times(op).ended)?;
+        let request = self.log[oldest as usize].request;
+        if matches!(request, Request::Write { fua: true, .. }) {
+            return Some(format!("; fua write #{oldest} had returned Ok"));
+        }
+        let covers = |sync: &OpId| self.legal.times(*sync).began > self.legal.times(oldest).ended;
+        let sync = self.last_sync.filter(covers)?;
+        let name = self.log[sync as usize].request.name();
+        Some(format!("; #{oldest} had completed before {name} #{sync}, which returned Ok"))
     }
 
     /// The device is open again and cannot read this sector, which is not its fault.

@@ -33,6 +33,8 @@ pub struct Twin {
     pub(super) standing: Standing,
     /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
     pub(super) barriers: Vec<(Tick, Tick, OpId)>,
+    /// The flush or close that returned `Ok` last.
+    pub(super) last_sync: Option<OpId>,
     /// What recovery has found so far, also before another crash that came in its midst.
     pub(super) recovered: Vec<(u64, Version)>,
     /// What the last read or recovery saw, sector by sector.
@@ -70,6 +72,7 @@ impl Twin {
             under_way: Vec::new(),
             standing: Standing::default(),
             barriers: Vec::new(),
+            last_sync: None,
             recovered: Vec::new(),
             seen: Vec::new(),
             checks: Checks::default(),
@@ -85,6 +88,7 @@ impl Twin {
         self.under_way.clear();
         self.standing = Standing::default();
         self.barriers.clear();
+        self.last_sync = None;
         self.recovered.clear();
         self.checks = Checks::default();
     }
@@ -196,7 +200,7 @@ impl Twin {
             }
             Request::Read { .. } => Ok(()),
             Request::Write { .. } | Request::Trim { .. } => {
-                self.changed(op, result, evidence);
+                self.change_ended(op, result, evidence);
                 Ok(())
             }
             Request::Flush | Request::Barrier | Request::Close => {
@@ -231,7 +235,7 @@ impl Twin {
     }
 
     /// A write or trim has ended.
-    fn changed(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
+    fn change_ended(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
         let Entry { request, changes } = self.log[op as usize].clone();
         match result {
             Ok(()) => {
@@ -270,6 +274,7 @@ impl Twin {
             _ if first => {
                 let horizon = self.horizon();
                 self.legal.synced(called, horizon);
+                self.last_sync = Some(op);
                 self.barriers.retain(|&(barrier, ..)| barrier > called);
             }
             _ => {}
