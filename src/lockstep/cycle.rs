@@ -104,10 +104,6 @@ impl<S: Subject> Run<'_, '_, S> {
                 Stop::Finished => break,
                 Stop::Diverged(op, violation) => return Err((op, violation)),
                 Stop::Crash(op, survivors) => {
-                    // What the medium did is to be told from what the crash does.
-                    if self.session.accuse_media && !self.session.inner().twin.is_closed() {
-                        self.verify(&device)?;
-                    }
                     drop(device);
                     device = self.crash(op, survivors)?;
                 }

@@ -15,7 +15,12 @@ const MARGIN: u64 = 64;
 impl<S: Subject> Run<'_, '_, S> {
     /// Gives a violation its right name, by opening the device afresh and looking.
     pub(super) fn diagnose(&mut self, violation: Violation) -> Violation {
-        let vague = matches!(violation.kind, Kind::Stale | Kind::Lost);
+        let vague = match violation.kind {
+            Kind::Stale | Kind::Lost => true,
+            // It is the medium that broke the promise.
+            Kind::DurabilityLost => self.session.accuse_media,
+            _ => false,
+        };
         let Some(finding) = violation.findings.first().filter(|_| vague) else {
             return violation;
         };
