@@ -11,6 +11,7 @@
 mod cycle;
 mod scope;
 mod session;
+mod shrink;
 mod stats;
 mod subject;
 mod trace;
@@ -18,6 +19,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
 pub use subject::{FileBacked, Subject};
 pub use trace::{Digest, Event};
