@@ -78,7 +78,7 @@ impl<S: Subject> Runner<S> {
         let runner = &mut *self;
         let mut search =
             Search { runner, options: quiet, kind, best, measure, report, runs: 1, left, progress };
-        search.to_the_end()?;
+        search.until_none_is_smaller()?;
         let Search { best: mut scenario, mut report, runs, .. } = search;
         if options.trace {
             report = self.run(&scenario, options)?;
@@ -111,7 +111,7 @@ struct Search<'r, S, P> {
 }
 
 impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
-    fn to_the_end(&mut self) -> Result<(), RunError> {
+    fn until_none_is_smaller(&mut self) -> Result<(), RunError> {
         self.cut_the_end()?;
         loop {
             let before = self.measure;

@@ -3,8 +3,12 @@
 
 use crate::device::Geometry;
 use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::model::Request;
 use crate::scenario::{DeviceSpec, Op, Scenario, Step, Trim};
 use std::ops::RangeInclusive;
+
+/// Of so many operations at most, orders are tried out.
+const FEW: usize = 16;
 
 /// Whole scenarios that are simpler, the greatest leaps first.
 pub(super) fn scenarios(scenario: &Scenario) -> Vec<Scenario> {
@@ -28,7 +32,8 @@ fn changed(scenario: &Scenario, change: impl FnOnce(&mut Scenario)) -> Scenario 
     changed
 }
 
-/// All clients as one, the numbers of the clients without gaps, and any two clients as one.
+/// All clients as one, with two neighbouring operations in the other order where need be; the
+/// numbers of the clients without gaps; and any two clients as one.
 fn fewer_clients(scenario: &Scenario) -> Vec<Scenario> {
     let clients = scenario.clients();
     let renumbered = |number: &dyn Fn(u8) -> u8| {
@@ -43,6 +48,9 @@ fn fewer_clients(scenario: &Scenario) -> Vec<Scenario> {
         renumbered(&|_| 0),
         renumbered(&|client| place(client).map_or(client, |(number, _)| number)),
     ];
+    let swaps = if clients > 1 { 1..scenario.steps.len().min(FEW) } else { 0..0 };
+    let merged = fewer[0].clone();
+    fewer.extend(swaps.map(|at| changed(&merged, |it| it.steps.swap(at - 1, at))));
     for from in 1..clients {
         fewer.extend((0..from).map(|to| renumbered(&|it| if it == from { to } else { it })));
     }
@@ -54,7 +62,8 @@ fn sectors_of_512(scenario: &Scenario) -> Option<Scenario> {
     (device != scenario.device).then(|| Scenario { device, ..scenario.clone() })
 }
 
-/// Blocks of a sector, or of half the size, with everything else scaled down alike.
+/// Blocks of a sector, or of half the size: with everything else scaled down alike, and with more
+/// of them instead.
 fn smaller_blocks(scenario: &Scenario) -> Vec<Scenario> {
     let DeviceSpec { block_size, sector_size, .. } = scenario.device;
     let scaled = |to: u32| {
@@ -69,8 +78,14 @@ fn smaller_blocks(scenario: &Scenario) -> Vec<Scenario> {
             }
         })
     };
+    let divided = |to: u32| {
+        let block_count = scenario.device.block_count * u64::from(block_size / to);
+        let device = DeviceSpec { block_size: to, block_count, ..scenario.device };
+        Scenario { device, ..scenario.clone() }
+    };
     let sizes = [sector_size, block_size / 2].into_iter();
-    sizes.filter(|size| (sector_size..block_size).contains(size)).map(scaled).collect()
+    let sizes = sizes.filter(|size| (sector_size..block_size).contains(size));
+    sizes.flat_map(|size| [scaled(size), divided(size)]).collect()
 }
 
 /// Changes offset and length, where there are any.
@@ -159,7 +174,9 @@ pub(super) fn steps(step: &Step, device: &DeviceSpec) -> Vec<Step> {
         add(&|it| it.client = client);
     }
     for index in 0..step.faults.len() {
-        add(&|it| drop(it.faults.remove(index)));
+        add(&|it| {
+            it.faults.remove(index);
+        });
     }
     add(&|it| it.drop_at = None);
     add(&|it| it.crash_at = None);
@@ -189,7 +206,7 @@ pub(super) fn steps(step: &Step, device: &DeviceSpec) -> Vec<Step> {
 }
 
 fn ops(op: Op, device: &DeviceSpec) -> Vec<Op> {
-    let spans = op.request().and_then(|request| request.span());
+    let spans = op.request().and_then(Request::span);
     let spans = spans.map(|span| simpler_spans(span, device)).unwrap_or_default();
     let moved = spans.into_iter().map(|span| {
         let mut moved = op;
