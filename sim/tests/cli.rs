@@ -164,7 +164,7 @@ fn a_full_medium_is_told_from_a_bad_device() {
 
 #[test]
 fn bad_usage_is_refused() {
-    let table: [(&[&str], &str); 14] = [
+    let table: [(&[&str], &str); 16] = [
         (&["run", "--seeds", "5..5"], "holds no seed"),
         (&["run", "--seeds", "7"], "expected A..B"),
         (&["run", "--seeds", "0.."], "needs --for"),
