@@ -31,11 +31,12 @@ Examples:
   blocktwin run --shard 2/8 --for 10m        the second of eight machines
   blocktwin show --seed 42                   the scenario of a seed
   blocktwin replay failures/*.ron --trace    what happened, event by event
+  blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
 
 Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
-  2  bad input or usage
+  2  bad input or usage; nothing to shrink, as the scenario passes
   3  the harness itself is broken: a run was not repeatable, or --strict found something unexercised
   130  interrupted; what was done so far has been reported";
 
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run scenarios from files.
     Replay(ReplayArgs),
+    /// Find the smallest scenario that diverges as this one does.
+    Shrink(ShrinkArgs),
     /// Print a scenario.
     Show(ShowArgs),
 }
@@ -90,6 +93,10 @@ pub(crate) struct RunArgs {
     /// Where to save the scenario of a divergence.
     #[arg(long, value_name = "DIR", default_value = "failures")]
     pub(crate) save: PathBuf,
+
+    /// Show and save a divergence as it was found, and not the smallest scenario of its kind.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
 }
 
 #[derive(Args, Debug)]
@@ -111,7 +118,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) medium: MediumArg,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[group(required = true, multiple = false, id = "which")]
 pub(crate) struct ShowArgs {
     /// A scenario file (.ron).
@@ -125,6 +132,16 @@ pub(crate) struct ShowArgs {
     /// What kind of scenario the seed is to give.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) profile: ProfileArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShrinkArgs {
+    #[command(flatten)]
+    pub(crate) which: ShowArgs,
+
+    /// Where to write the smallest scenario. By default it is printed.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// How to print a summary.

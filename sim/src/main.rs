@@ -7,11 +7,12 @@ mod failure;
 mod input;
 mod medium;
 mod quiet;
+mod shrink;
 mod summary;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Verdict};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict};
 use blocktwin::scenario::{Scenario, generate, print};
 use clap::Parser;
 use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
@@ -44,6 +45,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }),
         Some(Command::Run(args)) => run(&args),
         Some(Command::Replay(args)) => replay(&args),
+        Some(Command::Shrink(args)) => {
+            shrink::command(&mut Runner::new(FileBacked, Medium::Memory), &args)
+        }
         Some(Command::Show(args)) => show(&args),
     }
 }
@@ -78,9 +82,9 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
         complain(&format!("seed {seed} gave two different digests; the harness is broken"));
         return Ok(Status::Broken);
     }
-    if let Some(campaign::Failure { seed, scenario, report }) = &findings.failure {
-        let name = format!("seed-{seed}");
-        let described = explain(scenario, &args.save, &name, report);
+    if let Some(failure) = &findings.failure {
+        let seed = failure.seed;
+        let described = explain(&mut Runner::new(FileBacked, Medium::Memory), failure, args);
         match args.format {
             Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
             Format::Json => {
@@ -100,18 +104,23 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
 }
 
 /// What diverged, where it is saved, and how to see it again.
-fn explain(scenario: &Scenario, save: &Path, name: &str, report: &Report) -> String {
+fn explain<S: Subject>(
+    runner: &mut Runner<S>,
+    found: &campaign::Failure,
+    args: &RunArgs,
+) -> String {
+    let (scenario, report) = shrink::to_show(runner, found, args.no_shrink);
     let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
-    let traced = quiet::panics(|| {
-        Runner::new(FileBacked, Medium::Memory)
-            .run(scenario, Options { trace: true, ..Options::default() })
-    });
-    let trace = traced.map(|report| report.trace).unwrap_or_default();
-    let mut text = failure::describe(scenario, divergence, &trace);
-    match failure::save(save, name, scenario, &report.verdict, report.digest) {
+    let mut text = failure::describe(&scenario, divergence, &report.trace);
+    let (before, after) = (found.scenario.steps.len(), scenario.steps.len());
+    if after < before {
+        text += &format!("\nshrunk from {before} operations to {after}\n");
+    }
+    let name = format!("seed-{}", found.seed);
+    match failure::save(&args.save, &name, &scenario, &report.verdict, report.digest) {
         Ok(path) => text += &format!("\nreplay with:\n{}", failure::replay_command(&path)),
         // Nothing is lost.
-        Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(scenario)),
+        Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(&scenario)),
     }
     text
 }
@@ -182,11 +191,15 @@ fn replay_one(
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<Status> {
-    let scenario = match (&args.file, args.seed) {
-        (Some(path), _) => input::scenario(path)?,
-        (None, Some(seed)) => generate(seed, args.profile.0),
-        (None, None) => anyhow::bail!("name a file or a --seed"),
-    };
-    say(print(&scenario).trim_end())?;
+    say(print(&wanted(args)?).trim_end())?;
     Ok(Status::Passed)
+}
+
+/// The scenario that the arguments name.
+fn wanted(args: &ShowArgs) -> anyhow::Result<Scenario> {
+    match (&args.file, args.seed) {
+        (Some(path), _) => input::scenario(path),
+        (None, Some(seed)) => Ok(generate(seed, args.profile.0)),
+        (None, None) => anyhow::bail!("name a file or a --seed"),
+    }
 }

@@ -45,10 +45,10 @@ fn assert_refused(place: &Place, arguments: &[&str], mentions: &[&str]) {
     assert_eq!(place.names(), before, "{arguments:?}");
 }
 
-/// Asserts that both commands that read a scenario refuse this file.
+/// Asserts that every command that reads a scenario refuses this file.
 #[track_caller]
 fn assert_no_scenario(place: &Place, name: &str, reason: &str) {
-    for command in ["replay", "show"] {
+    for command in ["replay", "show", "shrink"] {
         assert_refused(place, &[command, name], &["blocktwin: ", name, ": ", reason]);
     }
 }
@@ -164,7 +164,7 @@ fn a_full_medium_is_told_from_a_bad_device() {
 
 #[test]
 fn bad_usage_is_refused() {
-    let table: [(&[&str], &str); 14] = [
+    let table: [(&[&str], &str); 16] = [
         (&["run", "--seeds", "5..5"], "holds no seed"),
         (&["run", "--seeds", "7"], "expected A..B"),
         (&["run", "--seeds", "0.."], "needs --for"),
@@ -177,6 +177,8 @@ fn bad_usage_is_refused() {
         (&["run", "--medium", ""], "--medium"),
         (&["run", "--profile", "nonsense"], "nonsense"),
         (&["replay"], "FILE"),
+        (&["shrink"], "--seed"),
+        (&["shrink", "--seed", "7"], "nothing to shrink: it passes"),
         (&["show", "--seed", "-1"], "-1"),
         (&["nonsense"], "nonsense"),
     ];

@@ -12,6 +12,7 @@ mod cycle;
 mod diagnose;
 mod scope;
 mod session;
+mod shrink;
 mod stats;
 mod subject;
 mod trace;
@@ -19,6 +20,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
 pub use subject::{FileBacked, Subject};
 pub use trace::{Digest, Event};

@@ -1,0 +1,152 @@
+//! From a scenario that diverges to the smallest one that does it alike.
+
+use crate::campaign::Failure;
+use crate::cli::ShrinkArgs;
+use crate::{Status, complain, quiet, say, wanted};
+use anyhow::{Context, bail};
+use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject};
+use blocktwin::scenario::{Scenario, print};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs;
+
+/// Shrinks the scenario that `args` name, and prints or writes what is left. That is still a
+/// divergence; a scenario that passes is bad input.
+pub(crate) fn command<S: Subject>(
+    runner: &mut Runner<S>,
+    args: &ShrinkArgs,
+) -> anyhow::Result<Status> {
+    let scenario = wanted(&args.which)?;
+    let Some(shrunk) = search(runner, &scenario).context("the scenario cannot be run")? else {
+        bail!("nothing to shrink: it passes");
+    };
+    let text = print(&shrunk.scenario);
+    match &args.output {
+        None => say(text.trim_end())?,
+        Some(path) => {
+            fs::write(path, text).with_context(|| format!("{}: not written", path.display()))?;
+        }
+    }
+    let (before, after) = (scenario.steps.len(), shrunk.scenario.steps.len());
+    complain(&format!("shrunk from {before} operations to {after} in {} runs", shrunk.runs));
+    Ok(Status::Diverged)
+}
+
+/// What to show of a divergence: the smallest scenario that diverges alike, and its run with a
+/// trace. Where that is not wanted, or it does not diverge in memory, the one that was found.
+pub(crate) fn to_show<S: Subject>(
+    runner: &mut Runner<S>,
+    found: &Failure,
+    as_found: bool,
+) -> (Scenario, Report) {
+    let shrunk = if as_found { None } else { search(runner, &found.scenario).ok().flatten() };
+    if let Some(Shrunk { scenario, report, .. }) = shrunk {
+        return (scenario, report);
+    }
+    let options = Options { trace: true, ..Options::default() };
+    let traced = quiet::panics(|| runner.run(&found.scenario, options));
+    let trace = traced.map(|report| report.trace).unwrap_or_default();
+    (found.scenario.clone(), Report { trace, ..found.report.clone() })
+}
+
+/// Shrinks, with a line on a terminal that tells how far it has come.
+fn search<S: Subject>(
+    runner: &mut Runner<S>,
+    scenario: &Scenario,
+) -> Result<Option<Shrunk>, RunError> {
+    let line = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} shrinking: {msg}, {human_pos} runs")
+    {
+        line.set_style(style);
+    }
+    let options = Options { trace: true, ..Options::default() };
+    let mut steps = 0;
+    let shrunk = quiet::panics(|| {
+        runner.shrink(scenario, options, Budget::default(), |progress| {
+            if progress.steps != steps {
+                steps = progress.steps;
+                line.set_message(format!("{steps} operations"));
+            }
+            line.set_position(progress.runs.into());
+        })
+    });
+    line.finish_and_clear();
+    shrunk
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{RunArgs, ShowArgs};
+    use crate::explain;
+    use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
+    use blocktwin::disk::{Medium, SimFile};
+    use blocktwin::lockstep::FileBacked;
+    use blocktwin::scenario::{DeviceSpec, Profile, generate, parse};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// Can never be written to.
+    struct Immutable;
+
+    impl Subject for Immutable {
+        type Device = FileBackedDevice<SimFile>;
+
+        async fn open(
+            &self,
+            file: SimFile,
+            spec: &DeviceSpec,
+            buffers: Arc<BufferAllocator>,
+        ) -> Result<Self::Device, DeviceError> {
+            FileBacked.open(file, &DeviceSpec { read_only: true, ..*spec }, buffers).await
+        }
+    }
+
+    fn arguments(output: &Path) -> ShrinkArgs {
+        let which = ShowArgs { file: None, seed: Some(1), ..ShowArgs::default() };
+        ShrinkArgs { which, output: Some(output.to_owned()) }
+    }
+
+    #[test]
+    fn the_smallest_scenario_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("small.ron");
+        let mut runner = Runner::new(Immutable, Medium::Memory);
+        assert_eq!(command(&mut runner, &arguments(&path)).unwrap(), Status::Diverged);
+        let small = parse(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!((small.steps.len(), small.seed), (1, Some(1)));
+        let report = runner.run(&small, Options::default()).unwrap();
+        assert_eq!(small.expect.unwrap().digest, report.digest.to_string());
+    }
+
+    #[test]
+    fn what_passes_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("small.ron");
+        let error = command(&mut Runner::new(FileBacked, Medium::Memory), &arguments(&path));
+        assert_eq!(error.unwrap_err().to_string(), "nothing to shrink: it passes");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_divergence_is_shown_and_saved_as_small_as_it_gets() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut runner = Runner::new(Immutable, Medium::Memory);
+        let scenario = generate(1, Profile::Default);
+        let report = runner.run(&scenario, Options::default()).unwrap();
+        let found = Failure { seed: 1, scenario, report };
+        let mut args = RunArgs { save: directory.path().to_owned(), ..RunArgs::default() };
+        let mut text = String::new();
+        for (no_shrink, fewest, most) in [(false, 1, 1), (true, 2, usize::MAX)] {
+            args.no_shrink = no_shrink;
+            text = explain(&mut runner, &found, &args);
+            let saved = fs::read_to_string(directory.path().join("seed-1.ron")).unwrap();
+            let operations = parse(&saved).unwrap().steps.len();
+            assert!((fewest..=most).contains(&operations), "{operations}");
+            let parts = ["DIVERGED: ", " operations:\n", "\nthe last ", "\nreplay with:\n"];
+            let places = parts.map(|part| text.find(part).unwrap_or_else(|| panic!("{text}")));
+            assert!(places.is_sorted(), "{text}");
+            assert_eq!(text.contains("\nshrunk from "), !no_shrink, "{text}");
+        }
+        assert!(text.contains("  #1 ") || text.contains("  client 0  #1 "), "{text}");
+    }
+}
