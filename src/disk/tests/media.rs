@@ -117,8 +117,11 @@ impl Twins {
     }
 }
 
-/// What is to be seen of each sector of the file: its bytes or an error, and if it is damaged.
-fn contents(disk: &SimDisk) -> Vec<(Result<Vec<u8>, Option<i32>>, bool)> {
+/// What is to be seen of a sector: its bytes or an error number, and whether it is damaged.
+type Sector = (Result<Vec<u8>, Option<i32>>, bool);
+
+/// What is to be seen of each sector of the file.
+fn contents(disk: &SimDisk) -> Vec<Sector> {
     let one = |sector: usize| {
         let mut buffer = vec![0; SECTOR];
         let read = block_on(disk.file().read_at(&mut buffer, at(sector)));
