@@ -118,8 +118,8 @@ pub struct Evidence<'a> {
     pub sync_failed: bool,
     /// Sectors that the kernel left torn under this write, or showed torn to this read.
     pub torn: &'a [u64],
-    /// Sectors of which the medium gave this read something else than what had been written, without
-    /// a sign: a plain device cannot know. The harm has to stay inside them.
+    /// Sectors of which the medium gave this read something else than what had been written,
+    /// without a sign: a plain device cannot know. The harm has to stay inside them.
     pub unreliable: &'a [u64],
     /// Where the request touched the file outside the range of the device, in bytes.
     pub escaped: Option<u64>,

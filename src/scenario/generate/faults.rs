@@ -46,8 +46,8 @@ pub(super) const HONEST: [Draft; 13] = [
     Draft::LateReturn,
 ];
 
-/// Faults of the medium itself. Only a few scenarios have them, as they excuse the sectors that they
-/// hit from being checked.
+/// Faults of the medium itself. Only a few scenarios have them, as they excuse the sectors that
+/// they hit from being checked.
 pub(super) const MEDIA: [Draft; 6] = [
     Draft::BitFlip,
     Draft::LostWrite,
