@@ -56,7 +56,7 @@ pub enum Keep {
 /// # Example
 ///
 /// ```
-/// use blocktwin::device::{Device, Geometry, WriteOptions};
+/// use blocktwin::device::{Device, DeviceError, Geometry, WriteOptions};
 /// use blocktwin::exec::block_on;
 /// use blocktwin::model::ModelDevice;
 ///
@@ -70,10 +70,9 @@ pub enum Keep {
 ///     device.read(0, (&mut buffer[..]).into()).await?;
 ///     // Each sector is old or new.
 ///     assert!(buffer.chunks(512).all(|sector| sector == [1; 512] || sector == [2; 512]));
-///     Ok(())
-/// })
-/// # as Result<(), Box<dyn std::error::Error>>
-/// # .unwrap();
+///     Ok::<(), DeviceError>(())
+/// })?;
+/// # Ok::<(), DeviceError>(())
 /// ```
 ///
 /// Code above a device that takes a failed flush for one that may be tried again loses data:
