@@ -151,7 +151,7 @@ impl State {
     fn mislay(&mut self, range: Range<u64>) {
         self.grow(range.end);
         let sectors = self.sectors(&range);
-        self.remember(sectors.clone());
+        self.remember(sectors.clone(), &(0..0));
         self.wrong.extend(sectors);
         // A real file has to grow as well.
         let grown = self.medium.grow(self.length);
@@ -160,7 +160,8 @@ impl State {
 
     /// Writes `data`; `sectors` are those to which it is a change to be synced.
     fn store(&mut self, data: &[u8], offset: u64, sectors: Range<u64>) {
-        self.remember(sectors);
+        let healed = self.whole_sectors(&(offset..offset + data.len() as u64));
+        self.remember(sectors, &healed);
         self.visible.write(offset, data);
         let written = self.medium.write(data, offset);
         self.real(written);
@@ -191,9 +192,9 @@ impl State {
         self.cuts.push(Cut { sector, before, owners: SmallVec::from_slice(&[op]) });
     }
 
-    /// `sectors` are about to change: keeps what they hold. Those that were torn, wrong or
-    /// unreadable are so no longer.
-    fn remember(&mut self, sectors: Range<u64>) {
+    /// `sectors` are about to change: keeps what they hold. Those that were torn are so no longer,
+    /// nor are those of `healed` wrong or unreadable.
+    fn remember(&mut self, sectors: Range<u64>, healed: &Range<u64>) {
         let size = self.sector_size;
         let place = self.undo.record(sectors.start, sectors.end - sectors.start, size);
         self.visible.read(sectors.start * size as u64, place);
@@ -206,10 +207,16 @@ impl State {
             }
             !inside
         });
-        let healed: SmallVec<[u64; 4]> = self.wrong.range(sectors.clone()).copied().collect();
-        for sector in healed {
+        for &sector in self.wrong.range(sectors.clone()) {
             self.undo.replaced_wrong(sector);
-            self.wrong.remove(&sector);
+        }
+        self.heal(&(healed.start.max(sectors.start)..healed.end.min(sectors.end)));
+    }
+
+    /// What `sectors` hold is what was written to them, all of it.
+    fn heal(&mut self, sectors: &Range<u64>) {
+        if !self.wrong.is_empty() {
+            self.wrong.retain(|sector| !sectors.contains(sector));
         }
         if !self.latent.is_empty() {
             self.latent.retain(|sector| !sectors.contains(sector));
@@ -244,12 +251,11 @@ impl State {
             .map(|(start, bytes)| range.start.max(start)..range.end.min(start + bytes.len() as u64))
             .filter(|piece| !piece.is_empty())
             .collect();
+        let healed = self.whole_sectors(&range);
         for piece in touched {
-            self.remember(self.sectors(&piece));
+            self.remember(self.sectors(&piece), &healed);
         }
-        let sectors = self.sectors(&range);
-        self.wrong.retain(|sector| !sectors.contains(sector));
-        self.latent.retain(|sector| !sectors.contains(sector));
+        self.heal(&healed);
         self.visible.zero(range.start, range.end - range.start);
     }
 

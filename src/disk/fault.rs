@@ -313,6 +313,12 @@ impl FaultKind {
         matches!(self, Self::Latency(_) | Self::LateReturn(_))
     }
 
+    /// Whether the device has to absorb this, so that nobody above it can tell.
+    pub fn is_transient(self) -> bool {
+        let absorbed = matches!(self, Self::Interrupted | Self::ShortRead(_) | Self::ShortWrite(_));
+        absorbed || self.is_delay()
+    }
+
     /// Whether the device cannot know of it.
     pub fn is_silent(self) -> bool {
         matches!(

@@ -18,6 +18,8 @@
 //!   kernel's page cache would have to write it back in just that moment. Once the operation has
 //!   ended, it counts as an unsynced change like any other.
 //! * Every raw call is a scheduling point before it takes effect, a sync also in its middle.
+//!
+#![doc = include_str!("faults.md")]
 
 mod calls;
 mod crash;

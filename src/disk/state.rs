@@ -172,7 +172,7 @@ impl State {
     /// What `op` has left torn is an unsynced change like any other from now on. `excused` where no
     /// device could have helped it.
     fn settle_cuts(&mut self, op: u32, excused: bool, report: &mut CallReport) {
-        let (undo, sector_size) = (&mut self.undo, self.sector_size);
+        let (undo, wrong, sector_size) = (&mut self.undo, &self.wrong, self.sector_size);
         self.cuts.retain_mut(|cut| {
             let Some(at) = cut.owners.iter().position(|&owner| owner == op) else {
                 return true;
@@ -184,6 +184,9 @@ impl State {
             if cut.owners.is_empty() {
                 undo.next_call();
                 undo.record(cut.sector, 1, sector_size).copy_from_slice(&cut.before);
+                if wrong.contains(&cut.sector) {
+                    undo.replaced_wrong(cut.sector);
+                }
             }
             !cut.owners.is_empty()
         });
@@ -262,6 +265,14 @@ impl State {
     pub(super) fn sectors(&self, range: &Range<u64>) -> Range<u64> {
         let size = self.sector_size as u64;
         range.start / size..range.end.div_ceil(size)
+    }
+
+    /// The sectors of which a range covers all that is in the file.
+    pub(super) fn whole_sectors(&self, range: &Range<u64>) -> Range<u64> {
+        let size = self.sector_size as u64;
+        let to_the_end = range.end >= self.length;
+        let end = if to_the_end { range.end.div_ceil(size) } else { range.end / size };
+        range.start.div_ceil(size)..end
     }
 
     /// The power fails, with operations under way or not. Tells how many sectors lost something.

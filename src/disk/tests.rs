@@ -3,7 +3,10 @@
 mod durability;
 mod faults;
 mod growth;
+mod late;
+mod lies;
 mod media;
+mod survivors;
 mod torn;
 
 use super::*;
@@ -23,6 +26,15 @@ const OP: u32 = 1;
 fn disk() -> SimDisk {
     let disk = SimDisk::new(Medium::Memory);
     disk.reset(512, SIZE, SIZE).unwrap();
+    disk
+}
+
+/// A disk of ones, all durable.
+#[track_caller]
+fn ones() -> SimDisk {
+    let disk = disk();
+    write(&disk, 0, &[1; 8]);
+    sync(&disk);
     disk
 }
 

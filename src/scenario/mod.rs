@@ -8,6 +8,7 @@
 
 mod generate;
 mod text;
+mod variant;
 
 #[cfg(test)]
 mod tests;

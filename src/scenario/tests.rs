@@ -3,3 +3,4 @@
 mod bad_text;
 mod generated;
 mod text;
+mod variants;

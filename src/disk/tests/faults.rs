@@ -19,18 +19,10 @@ async fn make(call: Call, file: &SimFile) -> io::Result<u64> {
 const CALLS: [Call; 6] =
     [Call::Read, Call::Write, Call::Sync, Call::Length, Call::SetLength, Call::Punch];
 
-/// A disk of ones, all durable.
-fn ones() -> SimDisk {
-    let disk = disk();
-    write(&disk, 0, &[1; 8]);
-    sync(&disk);
-    disk
-}
-
 const NOT_SYNC: &[Call] = &[Call::Read, Call::Write, Call::SetLength, Call::Punch, Call::Length];
 
 /// The kinds that fail a call: which errno, and which calls.
-const LOUD: [(FaultKind, Errno, &[Call]); 6] = [
+const LOUD: [(FaultKind, Errno, &[Call]); 7] = [
     (
         FaultKind::Interrupted,
         Errno::INTR,
@@ -38,6 +30,7 @@ const LOUD: [(FaultKind, Errno, &[Call]); 6] = [
     ),
     (FaultKind::Eio, Errno::IO, NOT_SYNC),
     (FaultKind::Enospc, Errno::NOSPC, &[Call::Write, Call::Punch]),
+    (FaultKind::EnospcFor(0), Errno::NOSPC, &[Call::Write, Call::Punch]),
     (FaultKind::Edquot, Errno::DQUOT, &[Call::Write, Call::Punch]),
     (FaultKind::Efbig, Errno::FBIG, &[Call::Write, Call::SetLength]),
     (FaultKind::SyncFailed(Dirty::Kept), Errno::IO, &[Call::Sync]),
@@ -58,11 +51,19 @@ fn a_loud_fault_gives_its_errno_and_has_no_effect() {
 
 #[test]
 fn a_fault_does_not_fire_where_it_does_not_apply() {
-    let silent: [(FaultKind, &[Call]); 4] = [
+    let silent: [(FaultKind, &[Call]); 12] = [
         (FaultKind::ShortRead(100), &[Call::Read]),
         (FaultKind::ShortWrite(100), &[Call::Write]),
         (FaultKind::ShortRead(1024), &[]),
         (FaultKind::ShortWrite(0), &[]),
+        (FaultKind::WriteZero, &[Call::Write]),
+        (FaultKind::WritebackFailed, &[Call::Write]),
+        (FaultKind::LostWrite, &[Call::Write]),
+        (FaultKind::MisdirectedWrite(1), &[Call::Write]),
+        (FaultKind::MisdirectedRead(1), &[Call::Read]),
+        (FaultKind::StaleRead, &[Call::Read]),
+        (FaultKind::BitFlip(0), &[Call::Read, Call::Write]),
+        (FaultKind::LatentSector(0), &[Call::Read, Call::Write]),
     ];
     let loud = LOUD.map(|(kind, _, calls)| (kind, calls));
     for (kind, applies) in loud.into_iter().chain(silent) {
@@ -75,6 +76,47 @@ fn a_fault_does_not_fire_where_it_does_not_apply() {
             assert_eq!(bytes(&faulty), bytes(&sound));
         }
     }
+}
+
+#[test]
+fn a_write_that_takes_nothing_says_so() {
+    let disk = ones();
+    let fault = first(FaultKind::WriteZero);
+    let (written, report) = run(&disk, &fault, make(Call::Write, &disk.file()));
+    assert_eq!((written.unwrap(), report.met.as_slice()), (0, &fault[..]));
+    assert_eq!(sectors(&disk), [1; 8]);
+}
+
+/// Makes a raw call of operation `op`, which plans no faults of its own.
+fn innocent(disk: &SimDisk, op: u32, call: Call) -> (io::Result<u64>, CallReport) {
+    disk.begin(op, &[]);
+    let result = as_op(disk, op, make(call, &disk.file()));
+    (result, disk.end(op, false))
+}
+
+#[test]
+fn a_full_disk_is_full_for_everybody_and_for_so_many_calls() {
+    let disk = ones();
+    run(&disk, &first(FaultKind::EnospcFor(2)), make(Call::Write, &disk.file())).0.unwrap_err();
+    for (op, call, left) in [(2, Call::Write, 1), (3, Call::Punch, 0)] {
+        for needs_none in [Call::Read, Call::Sync, Call::Length] {
+            let (result, report) = innocent(&disk, op, needs_none);
+            assert!(result.is_ok() && report.met.is_empty(), "{needs_none:?}");
+        }
+        let (result, report) = innocent(&disk, op, call);
+        assert_errno(result, Errno::NOSPC);
+        assert_eq!(report.met.as_slice(), first(FaultKind::EnospcFor(left)));
+    }
+    assert_eq!(sectors(&disk), [1; 8]);
+    assert_eq!(innocent(&disk, 4, Call::Write).0.unwrap(), 2 * SECTOR as u64);
+}
+
+#[test]
+fn a_crash_makes_room_on_a_full_disk() {
+    let disk = ones();
+    run(&disk, &first(FaultKind::EnospcFor(9)), make(Call::Write, &disk.file())).0.unwrap_err();
+    disk.crash(Survivors::All);
+    assert!(innocent(&disk, 2, Call::Write).0.is_ok());
 }
 
 #[test]

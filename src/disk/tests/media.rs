@@ -31,15 +31,47 @@ impl Twins {
     fn fault(&mut self) -> Vec<Fault> {
         let (count, seed) = (u32::try_from(self.rng.below(2048)).unwrap(), self.rng.next_u64());
         let dirty = *self.rng.pick(&[Dirty::Kept, Dirty::Dropped, Dirty::Partly(seed)]);
+        let by = i32::try_from(self.rng.below(16)).unwrap() - 8;
         let kinds = [
             FaultKind::Interrupted,
             FaultKind::ShortRead(count),
             FaultKind::ShortWrite(count),
             FaultKind::Eio,
             FaultKind::Enospc,
+            FaultKind::EnospcFor(count % 4),
+            FaultKind::Edquot,
+            FaultKind::Efbig,
+            FaultKind::WriteZero,
             FaultKind::SyncFailed(dirty),
+            FaultKind::WritebackFailed,
+            FaultKind::BitFlip(count),
+            FaultKind::LostWrite,
+            FaultKind::MisdirectedWrite(by),
+            FaultKind::MisdirectedRead(by),
+            FaultKind::StaleRead,
+            FaultKind::LatentSector(count),
+            FaultKind::Latency(count % 4),
+            FaultKind::LateReturn(count % 4),
         ];
         if self.rng.chance(1, 2) { vec![] } else { first(*self.rng.pick(&kinds)).into() }
+    }
+
+    fn survivors(&mut self) -> Survivors {
+        let seed = self.rng.next_u64();
+        *self.rng.pick(&[
+            Survivors::All,
+            Survivors::None,
+            Survivors::Random(seed),
+            Survivors::Runs(seed),
+            Survivors::NewestKept,
+            Survivors::NewestLost,
+            Survivors::OneKept(seed),
+            Survivors::OneLost(seed),
+            Survivors::Mask(seed),
+            Survivors::TornBytes(seed),
+            Survivors::Garbage(seed),
+            Survivors::Unreadable(seed),
+        ])
     }
 
     /// One raw call, or a crash, or more of an operation, on both.
@@ -49,8 +81,7 @@ impl Twins {
         let weights = [30, 40, 8, 3, 4, 8, 4];
         let (choice, seed) = (self.rng.weighted(&weights), self.rng.next_u64());
         let end = self.rng.chance(3, 4);
-        let survivors = [Survivors::Random(seed), Survivors::Runs(seed), Survivors::All];
-        let survivors = *self.rng.pick(&survivors);
+        let survivors = self.survivors();
         self.op += 1;
         for disk in &self.disks {
             let (file, mut buffer) = (disk.file(), vec![value; length]);
@@ -79,11 +110,26 @@ impl Twins {
         let [memory, file] = self.disks.each_ref().map(|disk| {
             let mut journal = Vec::new();
             disk.drain_journal(|&raw| journal.push(raw));
-            (journal, bytes(disk))
+            (journal, contents(disk))
         });
         assert_eq!(memory.0, file.0, "seed {seed}, operation {}", self.op);
         assert!(memory.1 == file.1, "seed {seed}: contents differ after operation {}", self.op);
     }
+}
+
+/// What is to be seen of a sector: its bytes or an error number, and whether it is damaged.
+type Sector = (Result<Vec<u8>, Option<i32>>, bool);
+
+/// What is to be seen of each sector of the file.
+fn contents(disk: &SimDisk) -> Vec<Sector> {
+    let one = |sector: usize| {
+        let mut buffer = vec![0; SECTOR];
+        let read = block_on(disk.file().read_at(&mut buffer, at(sector)));
+        let seen = read.map(|count| buffer[..count].to_vec()).map_err(|it| it.raw_os_error());
+        (seen, disk.is_damaged(sector as u64))
+    };
+    let length = usize::try_from(length(disk)).unwrap();
+    (0..length.div_ceil(SECTOR)).map(one).collect()
 }
 
 #[test]

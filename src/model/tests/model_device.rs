@@ -1,8 +1,9 @@
-//! The contract, as far as a device that never fails can keep it.
+//! The contract, and the failures that the device is told to have.
 
 use crate::device::{Device, DeviceError, Geometry, WriteOptions};
 use crate::exec::block_on;
-use crate::model::ModelDevice;
+use crate::model::{Failure, Keep, ModelDevice};
+use std::io;
 
 const BLOCK: u64 = 1024;
 const SIZE: u64 = 8 * BLOCK;
@@ -181,4 +182,124 @@ fn a_buffer_comes_from_the_heap_or_is_refused_at_once() {
     assert_eq!(block_on(device.allocate_buffer(4096)).unwrap().len(), 4096);
     let refused = block_on(device.allocate_buffer(1 << 30)).map(drop);
     assert!(matches!(refused, Err(DeviceError::BufferTooLarge { .. })), "{refused:?}");
+}
+
+const ENOSPC: i32 = 28;
+
+fn error(errno: i32) -> DeviceError {
+    io::Error::from_raw_os_error(errno).into()
+}
+
+#[test]
+fn a_request_fails_as_it_is_told_to_and_only_the_next_of_its_sort() {
+    let device = device();
+    write(&device, 0, 1, 2, PLAIN);
+    // In another order than they are met in.
+    let failures = [Failure::Trim(5), Failure::Read(5), Failure::Write(ENOSPC), Failure::Read(4)];
+    failures.into_iter().for_each(|failure| device.fail_next(failure));
+    block_on(device.flush()).unwrap();
+    let refused = all_three(&device, 512, 1024);
+    assert!(refused.iter().all(|it| matches!(it, Err(DeviceError::Misaligned { .. }))));
+    let failed = [error(ENOSPC), error(5), error(5)].map(Err);
+    assert_eq!(all_three(&device, 0, 2048), failed);
+    let read = block_on(device.read(0, (&mut [0; 1024][..]).into()));
+    assert_eq!(read, Err(error(4)));
+    assert_eq!(
+        sectors(&device, 0, 3),
+        [7, 7, 1, 1, 0, 0],
+        "half of the write, nothing of the trim"
+    );
+    assert_eq!(all_three(&device, 0, 2048), [Ok(()); 3]);
+}
+
+#[test]
+fn a_failed_write_of_one_sector_leaves_it_as_it_was() {
+    let device = ModelDevice::new(Geometry::new(512, 512, 4).unwrap());
+    device.fail_next(Failure::Write(5));
+    let written = block_on(device.write(512, (&[1; 512][..]).into(), PLAIN));
+    assert_eq!(written, Err(error(5)));
+    let mut data = [9; 2048];
+    block_on(device.read(0, (&mut data[..]).into())).unwrap();
+    assert_eq!(data, [0; 2048]);
+}
+
+#[test]
+fn a_crash_keeps_what_it_is_told_to() {
+    for (keep, left) in [(Keep::All, 3), (Keep::None, 1)] {
+        let mut device = device();
+        write(&device, 0, 1, 8, WriteOptions::FUA);
+        write(&device, 0, 2, 8, PLAIN);
+        write(&device, 0, 3, 8, PLAIN);
+        device.crash_with(keep);
+        assert_eq!(sectors(&device, 0, 8), [left; 16]);
+        device.crash_with(Keep::None);
+        assert_eq!(sectors(&device, 0, 8), [left; 16], "it is durable now");
+    }
+}
+
+type Request = fn(&ModelDevice) -> Result<(), DeviceError>;
+
+/// Whatever syncs.
+const SYNCS: [Request; 4] = [
+    |device| block_on(device.flush()),
+    |device| block_on(device.barrier()),
+    |device| block_on(device.close()),
+    |device| block_on(device.write(0, (&[2; 1024][..]).into(), WriteOptions::FUA)),
+];
+
+/// A device of ones, with twos in block 0 that `sync` could not sync.
+#[track_caller]
+fn unsynced(failure: Failure, sync: Request) -> ModelDevice {
+    let device = device();
+    write(&device, 0, 1, 8, WriteOptions::FUA);
+    write(&device, 0, 2, 1, PLAIN);
+    device.fail_next(failure);
+    assert_eq!(sync(&device), Err(error(5)));
+    device
+}
+
+#[test]
+fn after_a_failed_sync_only_reads_go_on_until_the_device_is_opened_again() {
+    for failure in [Failure::SyncKept, Failure::SyncDropped] {
+        for sync in SYNCS {
+            let mut device = unsynced(failure, sync);
+            let closed = block_on(device.flush()) == Err(DeviceError::Closed);
+            if !closed {
+                let failed = Err(DeviceError::SyncFailed);
+                assert_eq!(all_three(&device, 0, 1024), [failed, Ok(()), failed]);
+                assert_eq!([SYNCS[0](&device), SYNCS[1](&device)], [failed; 2]);
+                assert_eq!(sectors(&device, 0, 2), [2, 2, 1, 1], "it is still visible");
+            }
+            assert_eq!(block_on(device.close()), Err(DeviceError::SyncFailed));
+            device.crash_with(Keep::All);
+            assert_eq!(SYNCS[3](&device), Ok(()), "it is open");
+            assert_eq!(SYNCS[2](&device), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn what_a_failed_sync_dropped_is_lost_and_what_it_kept_may_be() {
+    for sync in SYNCS {
+        for (failure, keep, left) in [
+            (Failure::SyncKept, Keep::All, 2),
+            (Failure::SyncKept, Keep::None, 1),
+            (Failure::SyncDropped, Keep::All, 1),
+            (Failure::SyncDropped, Keep::None, 1),
+        ] {
+            let mut device = unsynced(failure, sync);
+            device.crash_with(keep);
+            assert_eq!(sectors(&device, 0, 2), [left, left, 1, 1], "{failure:?}, {keep:?}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_ends_what_was_to_fail() {
+    let mut device = device();
+    let failures = [Failure::Read(5), Failure::Write(5), Failure::Trim(5), Failure::SyncKept];
+    failures.into_iter().for_each(|failure| device.fail_next(failure));
+    device.crash_with(Keep::All);
+    assert_eq!(all_three(&device, 0, 1024), [Ok(()); 3]);
+    assert_eq!(block_on(device.flush()), Ok(()));
 }
