@@ -258,8 +258,8 @@ impl LegalSets {
         &self.lists.unsettled
     }
 
-    /// The sectors that may have changed since the last crash, in order. Only of the unsettled among
-    /// them may a crash have left more than one content, if the device has kept its promises.
+    /// The sectors that may have changed since the last crash, in order. Only of the unsettled
+    /// among them may a crash have left more than one content, if promises were kept.
     pub(super) fn changed(&mut self) -> &[u64] {
         self.lists.changed.sort_unstable();
         &self.lists.changed
