@@ -1,6 +1,7 @@
 //! The `blocktwin` program: campaigns from seeds, replay of files, and what they show.
 #![forbid(unsafe_code)]
 
+mod bugs;
 mod campaign;
 mod cli;
 mod failure;
@@ -8,10 +9,11 @@ mod input;
 mod medium;
 mod quiet;
 mod summary;
+mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Verdict};
+use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Subject, Verdict};
 use blocktwin::scenario::{Scenario, generate, print};
 use clap::Parser;
 use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
@@ -41,9 +43,16 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     match cli.command {
-        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }),
-        Some(Command::Run(args)) => run(&args),
-        Some(Command::Replay(args)) => replay(&args),
+        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }, || FileBacked),
+        Some(Command::Run(args)) => match args.device.0 {
+            None => run(&args, || FileBacked),
+            Some(specimen) => run(&args, || specimen.subject()),
+        },
+        Some(Command::Replay(args)) => match args.device.0 {
+            None => replay(&args, FileBacked),
+            Some(specimen) => replay(&args, specimen.subject()),
+        },
+        Some(Command::Bugs(args)) => bugs::run(&args),
         Some(Command::Show(args)) => show(&args),
     }
 }
@@ -63,12 +72,12 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "blocktwin: {text}");
 }
 
-fn run(args: &RunArgs) -> anyhow::Result<Status> {
+fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Result<Status> {
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
     }
     campaign::catch_interrupts()?;
-    let findings = campaign::run(args)?;
+    let findings = campaign::run(args, &subject)?;
     let summary = match args.format {
         Format::Human => summary::human(&findings, args),
         Format::Json => summary::json(&findings).to_string(),
@@ -80,7 +89,7 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
     }
     if let Some(campaign::Failure { seed, scenario, report }) = &findings.failure {
         let name = format!("seed-{seed}");
-        let described = explain(scenario, &args.save, &name, report);
+        let described = explain(args, subject(), scenario, &name, report);
         match args.format {
             Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
             Format::Json => {
@@ -100,30 +109,40 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
 }
 
 /// What diverged, where it is saved, and how to see it again.
-fn explain(scenario: &Scenario, save: &Path, name: &str, report: &Report) -> String {
+fn explain(
+    args: &RunArgs,
+    subject: impl Subject,
+    scenario: &Scenario,
+    name: &str,
+    report: &Report,
+) -> String {
     let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
     let traced = quiet::panics(|| {
-        Runner::new(FileBacked, Medium::Memory)
+        Runner::new(subject, Medium::Memory)
             .run(scenario, Options { trace: true, ..Options::default() })
     });
     let trace = traced.map(|report| report.trace).unwrap_or_default();
     let mut text = failure::describe(scenario, divergence, &trace);
-    match failure::save(save, name, scenario, &report.verdict, report.digest) {
-        Ok(path) => text += &format!("\nreplay with:\n{}", failure::replay_command(&path)),
+    match failure::save(&args.save, name, scenario, &report.verdict, report.digest) {
+        Ok(path) => {
+            let command = failure::replay_command(&path, &args.device);
+            text += &format!("\nreplay with:\n{command}");
+        }
         // Nothing is lost.
         Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(scenario)),
     }
     text
 }
 
-fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
-    let mut runner = Runner::new(FileBacked, args.medium.make()?);
+fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {
+    let mut runner = Runner::new(subject, args.medium.make()?);
     let mut status = Status::Passed;
     for path in &args.files {
         let scenario = input::scenario(path)?;
         let replayed = replay_one(args, &mut runner, path, &scenario)?;
         if replayed == Status::Diverged && !args.trace {
-            say(&format!("replay with:\n{}", failure::replay_command(path)))?;
+            let command = failure::replay_command(path, &args.device);
+            say(&format!("replay with:\n{command}"))?;
         }
         status = status.max(replayed);
     }
@@ -132,7 +151,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
 
 fn replay_one(
     args: &ReplayArgs,
-    runner: &mut Runner<FileBacked>,
+    runner: &mut Runner<impl Subject>,
     path: &Path,
     scenario: &Scenario,
 ) -> anyhow::Result<Status> {
