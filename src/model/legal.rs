@@ -239,6 +239,15 @@ impl LegalSets {
         }
     }
 
+    /// The device was put away without having been flushed: what it had yet to write is gone, and
+    /// whatever could survive a crash may be seen again. Nothing has become durable by that.
+    pub(super) fn let_go(&mut self) {
+        for &number in &self.unsettled {
+            let versions = &mut self.sectors.get_mut(number).versions;
+            versions.iter_mut().filter(|it| !it.settled).for_each(Version::uncover);
+        }
+    }
+
     /// The sectors of which a crash may have left more than one content, in order.
     pub(super) fn unsettled(&mut self) -> &[u64] {
         self.unsettled.sort_unstable();

@@ -381,7 +381,15 @@ impl Twin {
         judge_allocation(size, largest, refused)
     }
 
-    /// The device is open again after a clean close, or opened for the first time.
+    /// The device is gone, and the machine goes on: what a close has flushed is what it holds. Where
+    /// the close failed, it promised as little as a crash does.
+    pub fn put_away(&mut self) {
+        if !self.standing.close_flushed {
+            self.legal.let_go();
+        }
+    }
+
+    /// The device is open again after a close, or opened for the first time.
     pub fn reopened(&mut self) {
         self.under_way.clear();
         self.standing = Standing::default();

@@ -22,7 +22,7 @@ const fn specimen(
     Specimen { name, class, origin, quirk }
 }
 
-pub(crate) static CATALOGUE: [Specimen; 105] = [
+pub(crate) static CATALOGUE: [Specimen; 104] = [
     specimen(
         Class::Durability,
         "fsync-no-op",
@@ -440,37 +440,37 @@ pub(crate) static CATALOGUE: [Specimen; 105] = [
     specimen(
         Class::Caching,
         "cache-stale-after-trim",
-        Cache(Some(K::StaleAfterTrim)),
+        Cache(K::StaleAfterTrim),
         "an invalidation forgotten on the rare path: classic",
     ),
     specimen(
         Class::Caching,
         "cache-stale-after-write",
-        Cache(Some(K::StaleAfterWrite)),
+        Cache(K::StaleAfterWrite),
         "only the first block of a write invalidated: classic",
     ),
     specimen(
         Class::Caching,
         "cache-stale-after-reopen",
-        Cache(Some(K::StaleAfterReopen)),
+        Cache(K::StaleAfterReopen),
         "a cache saved at close, older than the disk after a crash",
     ),
     specimen(
         Class::Caching,
         "cache-served-after-crash",
-        Cache(Some(K::ServedAfterCrash)),
+        Cache(K::ServedAfterCrash),
         "read-ahead that outlives the power failure of what is beneath",
     ),
     specimen(
         Class::Caching,
         "cache-holds-failed-write",
-        Cache(Some(K::FailedWriteCached)),
+        Cache(K::FailedWriteCached),
         "the cache is filled before the write, and not emptied after it",
     ),
     specimen(
         Class::Caching,
         "cache-fill-overtaken",
-        Cache(Some(K::FillOvertaken)),
+        Cache(K::FillOvertaken),
         "a fill that a write overtakes: the classic race of look-aside caches",
     ),
     specimen(
@@ -620,7 +620,6 @@ pub(crate) static CATALOGUE: [Specimen; 105] = [
         Calls(C::SectorPieces),
         "no call writes more than one sector",
     ),
-    specimen(Class::Legal, "read-cache", Cache(None), "a cache that is always right"),
     specimen(
         Class::Legal,
         "locked-pages",

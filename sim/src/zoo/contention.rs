@@ -1,9 +1,7 @@
 //! Bugs that take two requests at once, or one that is dropped.
 
 use super::around::{Answer, Around};
-use blocktwin::device::{
-    Buffer, BufferAllocator, BufferRef, Device, DynDevice, MutableBufferRef, WriteOptions,
-};
+use blocktwin::device::{Buffer, BufferAllocator, BufferRef, Device, DynDevice, WriteOptions};
 use blocktwin::exec::yield_now;
 use futures::lock::{Mutex, MutexGuard};
 use std::future::poll_fn;
@@ -181,10 +179,6 @@ impl Around for Contention {
         &self.inner
     }
 
-    async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Answer {
-        self.inner.read(offset, buffer.reborrow()).await
-    }
-
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let data = buffer.as_slice();
         match self.bug {
@@ -210,6 +204,12 @@ impl Around for Contention {
                 self.inner.write(offset, buffer, options).await
             }
         }
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Answer {
+        let range = self.admit_change(offset, length).await?;
+        let _locked = self.lock_pages(&self.pages_around(&range)).await;
+        self.inner.trim(offset, length).await
     }
 
     async fn flush(&self) -> Answer {

@@ -39,7 +39,7 @@ enum Quirk {
     Bounds(bounds::Bug),
     Contention(contention::Bug),
     Headers(headers::Bug),
-    Cache(Option<cache::Bug>),
+    Cache(cache::Bug),
     WriteBack(Option<write_back::Bug>),
     Plain(Option<plain::Bug>),
     /// Trims punch holes, whatever the scenario says.

@@ -143,13 +143,17 @@ impl Plain {
                 Err(error) => error.into(),
             };
             if end > done && self.bug != Some(Bug::NoLastAttempt) {
-                // The sector that is torn; a failure here is not the one to report.
-                let torn = &data[done..done + self.sector()];
-                let _ = self.write_at(torn, offset + done as u64).await;
+                self.finish_sector(&data[done..done + self.sector()], offset + done as u64).await;
             }
             return Err(failure);
         }
         Ok(())
+    }
+
+    /// One more attempt at the sector that is torn, until it is whole or refused. A failure in
+    /// here is not the one to report.
+    async fn finish_sector(&self, sector: &[u8], offset: u64) {
+        while let Ok(1..) = self.write_at(sector, offset).await.map(|count| sector.len() - count) {}
     }
 
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

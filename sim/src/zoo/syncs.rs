@@ -53,11 +53,18 @@ impl Syncs {
         if self.closed.load(Ordering::Relaxed) { Err(DeviceError::Closed) } else { Ok(()) }
     }
 
+    /// Does nothing, but refuses what the device would refuse.
+    async fn idle(&self) -> Answer {
+        match self.admit_change(0, 0).await {
+            Ok(_) | Err(DeviceError::ReadOnly) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Syncs only what the books say.
     async fn flush_if_dirty(&self) -> Answer {
         if !self.dirty.load(Ordering::Relaxed) {
-            let refused = self.admit_change(0, 0).await.err();
-            return refused.filter(|&error| error != DeviceError::ReadOnly).map_or(Ok(()), Err);
+            return self.idle().await;
         }
         self.inner.flush().await?;
         self.dirty.store(false, Ordering::Relaxed);
@@ -70,7 +77,7 @@ impl Syncs {
             return self.inner.flush().await;
         }
         let _waited = self.syncing.lock().await;
-        Ok(())
+        self.idle().await
     }
 
     /// The file's own failures become `Ok`.
@@ -132,8 +139,8 @@ impl Around for Syncs {
     async fn flush(&self) -> Answer {
         self.check_open()?;
         match self.bug {
-            Bug::FlushNoOp => Ok(()),
-            Bug::FlushLostAfterReopen if self.memory.is_reopened() => Ok(()),
+            Bug::FlushNoOp => self.idle().await,
+            Bug::FlushLostAfterReopen if self.memory.is_reopened() => self.idle().await,
             Bug::FlushJoinsAnother => self.join_flush().await,
             Bug::DirtyClearedEarly | Bug::ErrorMarksClean => self.flush_if_dirty().await,
             Bug::FlushErrorSwallowed => Self::swallow(self.inner.flush().await),
@@ -148,12 +155,12 @@ impl Around for Syncs {
     async fn barrier(&self) -> Answer {
         self.check_open()?;
         match self.bug {
-            Bug::BarrierNoOp => Ok(()),
+            Bug::BarrierNoOp => self.idle().await,
             Bug::BarrierLate => {
                 self.barrier.store(true, Ordering::Relaxed);
-                Ok(())
+                self.idle().await
             }
-            Bug::BarrierLostAfterReopen if self.memory.is_reopened() => Ok(()),
+            Bug::BarrierLostAfterReopen if self.memory.is_reopened() => self.idle().await,
             Bug::BarrierErrorSwallowed => Self::swallow(self.inner.barrier().await),
             _ => self.inner.barrier().await,
         }
