@@ -118,7 +118,7 @@ fn median(mut catches: Vec<Catch>) -> Option<Catch> {
 
 fn list() -> String {
     let mut text = String::new();
-    for Specimen { name, class, origin, .. } in &CATALOGUE {
+    for Specimen { name, class, origin, .. } in CATALOGUE {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:<28}{:<13}{origin}", class.name());
     }

@@ -15,8 +15,6 @@ use std::task::{Context, Poll, Waker};
 pub(super) enum Bug {
     PageUnlocked,
     PageLockTooNarrow,
-    /// No bug: pages are read, modified and written under a lock.
-    PageLocked,
     BounceBufferShared,
     BounceBufferUnderLoan,
     BufferLeakedWhenDropped,
@@ -71,7 +69,6 @@ impl Contention {
     async fn lock_pages(&self, pages: &Range<u64>) -> Option<MutexGuard<'_, ()>> {
         let page = PAGE * u64::from(self.inner.geometry().block_size());
         match self.bug {
-            Bug::PageLocked => Some(self.all_pages.lock().await),
             // The first page only, however many there are.
             Bug::PageLockTooNarrow => {
                 let lock = usize::try_from(pages.start / page).unwrap_or(0) % LOCKS;
@@ -135,9 +132,7 @@ impl Contention {
         options: WriteOptions,
     ) -> Answer {
         poll_fn(|context| self.enter(context)).await;
-        // Dropped in here, the request never leaves. That counts only where it is the bug.
-        let turn = Turn(self);
-        let turn = ManuallyDrop::new(turn);
+        let turn = ManuallyDrop::new(Turn(self));
         if self.bug == Bug::LockKeptWhenDropped {
             let written = self.inner.write(offset, data, options).await;
             drop(ManuallyDrop::into_inner(turn));
@@ -182,7 +177,7 @@ impl Around for Contention {
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let data = buffer.as_slice();
         match self.bug {
-            Bug::PageUnlocked | Bug::PageLockTooNarrow | Bug::PageLocked => {
+            Bug::PageUnlocked | Bug::PageLockTooNarrow => {
                 self.write_pages(offset, data, options).await
             }
             Bug::BounceBufferShared => self.write_bounced(offset, data, options).await,
