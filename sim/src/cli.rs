@@ -39,7 +39,7 @@ Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
   2  bad input or usage
-  3  the harness itself is broken: a run was not repeatable, or --strict found something unexercised,
+  3  the harness itself is broken: a run was not repeatable, --strict found something unexercised,
      or a planted bug was not found
   130  interrupted; what was done so far has been reported";
 
@@ -160,7 +160,8 @@ pub(crate) struct BugsArgs {
     pub(crate) scenarios: u64,
 
     /// From so many base seeds each bug is hunted: 0, 1000000 and so on.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..=99))]
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = value_parser!(u64).range(1..=99))]
     pub(crate) bases: u64,
 
     /// How to print the table.

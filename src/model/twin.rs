@@ -381,8 +381,8 @@ impl Twin {
         judge_allocation(size, largest, refused)
     }
 
-    /// The device is gone, and the machine goes on: what a close has flushed is what it holds. Where
-    /// the close failed, it promised as little as a crash does.
+    /// The device is gone, and the machine goes on: what a close has flushed is what it holds.
+    /// Where the close failed, it promised as little as a crash does.
     pub fn put_away(&mut self) {
         if !self.standing.close_flushed {
             self.legal.let_go();
