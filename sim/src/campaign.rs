@@ -3,7 +3,7 @@
 use crate::cli::{ProfileArg, RunArgs, Shard};
 use crate::quiet;
 use anyhow::Context;
-use blocktwin::lockstep::{Digest, FileBacked, Options, Report, RunError, Runner, Stats, Verdict};
+use blocktwin::lockstep::{Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict};
 use blocktwin::scenario::{Scenario, generate};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
@@ -66,8 +66,11 @@ struct Campaign<'a> {
     progress: ProgressBar,
 }
 
-/// Runs the campaign that `args` ask for.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Findings> {
+/// Runs the campaign that `args` ask for, on such devices as `subject` gives.
+pub(crate) fn run<S: Subject>(
+    args: &RunArgs,
+    subject: impl Fn() -> S + Sync,
+) -> anyhow::Result<Findings> {
     let started = now();
     let time = args.time.or_else(|| args.seeds.is_none().then_some(DEFAULT_TIME));
     let seeds = args.seeds.clone().unwrap_or(0..u64::MAX);
@@ -80,11 +83,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Findings> {
         progress: progress(&seeds, time),
         seeds,
     };
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or_else(processors, usize::from);
     let findings = Mutex::new(Findings::default());
     let worked = in_parallel(jobs, || {
-        let done = campaign.work().inspect_err(|_| campaign.stop.store(true, Ordering::Relaxed))?;
+        let done = campaign.work(subject());
+        let done = done.inspect_err(|_| campaign.stop.store(true, Ordering::Relaxed))?;
         findings.lock().unwrap_or_else(PoisonError::into_inner).add(done);
         anyhow::Ok(())
     });
@@ -97,13 +100,18 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<Findings> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a campaign takes steers no run")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// How many scenarios this machine can run at once.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Does `work` on so many threads.
 #[expect(clippy::disallowed_methods, reason = "each scenario runs on one thread")]
-fn in_parallel<T: Send>(jobs: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+pub(crate) fn in_parallel<T: Send>(jobs: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(&work)).collect();
         let join = |worker: std::thread::ScopedJoinHandle<'_, T>| {
@@ -130,9 +138,9 @@ fn progress(seeds: &Range<u64>, time: Option<Duration>) -> ProgressBar {
 
 impl Campaign<'_> {
     /// What one worker does.
-    fn work(&self) -> anyhow::Result<Findings> {
+    fn work<S: Subject>(&self, subject: S) -> anyhow::Result<Findings> {
         let medium = self.args.medium.make()?;
-        let mut runner = Runner::new(FileBacked, medium);
+        let mut runner = Runner::new(subject, medium);
         let mut findings = Findings::default();
         while let Some(batch) = self.take() {
             for n in batch {
@@ -161,9 +169,9 @@ impl Campaign<'_> {
             || self.deadline.is_some_and(|deadline| now() >= deadline)
     }
 
-    fn scenario(
+    fn scenario<S: Subject>(
         &self,
-        runner: &mut Runner<FileBacked>,
+        runner: &mut Runner<S>,
         seed: u64,
         findings: &mut Findings,
     ) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::zoo::{self, Specimen};
 use blocktwin::scenario::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use std::ops::Range;
@@ -32,12 +33,15 @@ Examples:
   blocktwin show --seed 42                   the scenario of a seed
   blocktwin replay failures/*.ron --trace    what happened, event by event
   blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
+  blocktwin bugs                             how soon it finds bugs that were planted
+  blocktwin run --device write-back          a legal device that is not the usual one
 
 Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
   2  bad input or usage; nothing to shrink, as the scenario passes
-  3  the harness itself is broken: a run was not repeatable, or --strict found something unexercised
+  3  the harness itself is broken: a run was not repeatable, --strict found something unexercised,
+     or a planted bug was not found
   130  interrupted; what was done so far has been reported";
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +54,8 @@ pub(crate) enum Command {
     Shrink(ShrinkArgs),
     /// Print a scenario.
     Show(ShowArgs),
+    /// Hunt the planted bugs, and tell which were found and how soon.
+    Bugs(BugsArgs),
 }
 
 #[derive(Args, Debug, Default)]
@@ -73,6 +79,10 @@ pub(crate) struct RunArgs {
     /// What holds the bytes: memory, tmpfs, or files in a directory.
     #[arg(long, value_name = "memory|tmpfs|DIR", default_value = "tmpfs")]
     pub(crate) medium: MediumArg,
+
+    /// The device: `file`, or any of `blocktwin bugs --list`.
+    #[arg(long, value_name = "NAME", default_value = "file")]
+    pub(crate) device: DeviceArg,
 
     /// What kind of scenarios.
     #[arg(long, value_enum, default_value_t)]
@@ -104,6 +114,10 @@ pub(crate) struct ReplayArgs {
     /// Scenario files (.ron).
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    /// The device: `file`, or any of `blocktwin bugs --list`.
+    #[arg(long, value_name = "NAME", default_value = "file")]
+    pub(crate) device: DeviceArg,
 
     /// Print every event.
     #[arg(long)]
@@ -142,6 +156,61 @@ pub(crate) struct ShrinkArgs {
     /// Where to write the smallest scenario. By default it is printed.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// The device under test: the real one, or one of `blocktwin bugs --list`.
+    #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
+    pub(crate) device: DeviceArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BugsArgs {
+    /// Only these. Without a name, all that are planted.
+    #[arg(value_name = "NAME", value_parser = parse_bug)]
+    pub(crate) names: Vec<&'static Specimen>,
+
+    /// Print what is in the zoo, and hunt nothing.
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// So long a bug is hunted from each base seed.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub(crate) budget: Duration,
+
+    /// So many scenarios a bug is hunted with from each base seed, at most.
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub(crate) scenarios: u64,
+
+    /// From so many base seeds each bug is hunted: 0, 1000000 and so on.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = value_parser!(u64).range(1..=99))]
+    pub(crate) bases: u64,
+
+    /// How to print the table.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// The device under test; none is the real one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DeviceArg(pub(crate) Option<&'static Specimen>);
+
+impl FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "file" { Ok(Self(None)) } else { parse_specimen(name).map(Some).map(Self) }
+    }
+}
+
+fn parse_specimen(name: &str) -> Result<&'static Specimen, String> {
+    let unknown = || format!("no device is called \"{name}\"; see blocktwin bugs --list");
+    zoo::find(name).ok_or_else(unknown)
+}
+
+fn parse_bug(name: &str) -> Result<&'static Specimen, String> {
+    let specimen = parse_specimen(name)?;
+    let legal = || format!("{name} is legal; see blocktwin run --device {name}");
+    Some(specimen).filter(|it| it.is_bug()).ok_or_else(legal)
 }
 
 /// How to print a summary.

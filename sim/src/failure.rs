@@ -1,5 +1,6 @@
 //! A divergence, for the person who has to understand it.
 
+use crate::cli::DeviceArg;
 use anyhow::Context;
 use blocktwin::lockstep::{Digest, Divergence, Event, Verdict};
 use blocktwin::model::OpId;
@@ -91,12 +92,13 @@ pub(crate) fn save(
     Ok(path)
 }
 
-/// The command that replays a file.
-pub(crate) fn replay_command(path: &Path) -> String {
+/// The command that replays a file on a device.
+pub(crate) fn replay_command(path: &Path, device: &DeviceArg) -> String {
     // Cargo tells its children who they are.
     let program = match std::env::var_os("CARGO") {
         Some(_) => "cargo run --release --".to_owned(),
         None => std::env::args().next().unwrap_or_else(|| "blocktwin".to_owned()),
     };
-    format!("{program} replay --trace {}", path.display())
+    let device = device.0.map(|it| format!(" --device {}", it.name)).unwrap_or_default();
+    format!("{program} replay --trace{device} {}", path.display())
 }

@@ -1,6 +1,7 @@
 //! The `blocktwin` program: campaigns from seeds, replay of files, and what they show.
 #![forbid(unsafe_code)]
 
+mod bugs;
 mod campaign;
 mod cli;
 mod failure;
@@ -9,6 +10,7 @@ mod medium;
 mod quiet;
 mod shrink;
 mod summary;
+mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
@@ -42,12 +44,22 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     match cli.command {
-        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }),
-        Some(Command::Run(args)) => run(&args),
-        Some(Command::Replay(args)) => replay(&args),
-        Some(Command::Shrink(args)) => {
-            shrink::command(&mut Runner::new(FileBacked, Medium::Memory), &args)
-        }
+        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }, || FileBacked),
+        Some(Command::Run(args)) => match args.device.0 {
+            None => run(&args, || FileBacked),
+            Some(specimen) => run(&args, || specimen.subject()),
+        },
+        Some(Command::Replay(args)) => match args.device.0 {
+            None => replay(&args, FileBacked),
+            Some(specimen) => replay(&args, specimen.subject()),
+        },
+        Some(Command::Bugs(args)) => bugs::run(&args),
+        Some(Command::Shrink(args)) => match args.device.0 {
+            None => shrink::command(&mut Runner::new(FileBacked, Medium::Memory), &args),
+            Some(specimen) => {
+                shrink::command(&mut Runner::new(specimen.subject(), Medium::Memory), &args)
+            }
+        },
         Some(Command::Show(args)) => show(&args),
     }
 }
@@ -67,12 +79,12 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "blocktwin: {text}");
 }
 
-fn run(args: &RunArgs) -> anyhow::Result<Status> {
+fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Result<Status> {
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
     }
     campaign::catch_interrupts()?;
-    let findings = campaign::run(args)?;
+    let findings = campaign::run(args, &subject)?;
     let summary = match args.format {
         Format::Human => summary::human(&findings, args),
         Format::Json => summary::json(&findings).to_string(),
@@ -84,7 +96,7 @@ fn run(args: &RunArgs) -> anyhow::Result<Status> {
     }
     if let Some(failure) = &findings.failure {
         let seed = failure.seed;
-        let described = explain(&mut Runner::new(FileBacked, Medium::Memory), failure, args);
+        let described = explain(&mut Runner::new(subject(), Medium::Memory), failure, args);
         match args.format {
             Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
             Format::Json => {
@@ -118,21 +130,25 @@ fn explain<S: Subject>(
     }
     let name = format!("seed-{}", found.seed);
     match failure::save(&args.save, &name, &scenario, &report.verdict, report.digest) {
-        Ok(path) => text += &format!("\nreplay with:\n{}", failure::replay_command(&path)),
+        Ok(path) => {
+            let command = failure::replay_command(&path, &args.device);
+            text += &format!("\nreplay with:\n{command}");
+        }
         // Nothing is lost.
         Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(&scenario)),
     }
     text
 }
 
-fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
-    let mut runner = Runner::new(FileBacked, args.medium.make()?);
+fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {
+    let mut runner = Runner::new(subject, args.medium.make()?);
     let mut status = Status::Passed;
     for path in &args.files {
         let scenario = input::scenario(path)?;
         let replayed = replay_one(args, &mut runner, path, &scenario)?;
         if replayed == Status::Diverged && !args.trace {
-            say(&format!("replay with:\n{}", failure::replay_command(path)))?;
+            let command = failure::replay_command(path, &args.device);
+            say(&format!("replay with:\n{command}"))?;
         }
         status = status.max(replayed);
     }
@@ -141,7 +157,7 @@ fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
 
 fn replay_one(
     args: &ReplayArgs,
-    runner: &mut Runner<FileBacked>,
+    runner: &mut Runner<impl Subject>,
     path: &Path,
     scenario: &Scenario,
 ) -> anyhow::Result<Status> {

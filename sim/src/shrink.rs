@@ -76,7 +76,7 @@ fn search<S: Subject>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{RunArgs, ShowArgs};
+    use crate::cli::{DeviceArg, RunArgs, ShowArgs};
     use crate::explain;
     use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
     use blocktwin::disk::{Medium, SimFile};
@@ -103,7 +103,7 @@ mod tests {
 
     fn arguments(output: &Path) -> ShrinkArgs {
         let which = ShowArgs { file: None, seed: Some(1), ..ShowArgs::default() };
-        ShrinkArgs { which, output: Some(output.to_owned()) }
+        ShrinkArgs { which, output: Some(output.to_owned()), device: DeviceArg::default() }
     }
 
     #[test]

@@ -109,7 +109,10 @@ impl<S: Subject> Run<'_, '_, S> {
                 }
                 Stop::Reopen(op) => {
                     drop(device);
-                    self.session.inner().stats.reopens += 1;
+                    let mut inner = self.session.inner();
+                    inner.stats.reopens += 1;
+                    inner.twin.put_away();
+                    drop(inner);
                     device = self.reopen(op)?;
                 }
             }

@@ -149,6 +149,7 @@ impl<S: Subject> Runner<S> {
         let trims = self.subject.trim_effect(spec);
         self.twin.reset(geometry, spec.read_only, trims, scenario.salt);
         let heap = self.heap(spec);
+        self.subject.begin();
         let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
         let mut report = cycle::run(subject, disk, twin, heap, scenario, options);
         report.stats.checks = *self.twin.checks();

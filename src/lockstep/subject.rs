@@ -47,6 +47,9 @@ pub trait Subject {
     /// The device.
     type Device: Device;
 
+    /// A run begins, on an empty disk: whatever this remembers is of another run.
+    fn begin(&self) {}
+
     /// Opens it on `file`, as `spec` says. Buffers may come from `buffers`, which is as large as
     /// `spec` asks for and outlives the device.
     ///

@@ -124,6 +124,11 @@ impl LegalSets {
         });
     }
 
+    /// Whether a crash may leave more than one content of the sector.
+    pub(super) fn is_unsettled(&self, number: u64) -> bool {
+        self.sectors.get(number).is_some_and(|sector| sector.versions.len() > 1)
+    }
+
     /// `op` turned out to change nothing.
     pub(super) fn withdraw(&mut self, op: OpId, range: Range<u64>) {
         self.each(range, |_, sector, _, _| sector.versions.retain(|version| version.op != op));
@@ -249,6 +254,15 @@ impl LegalSets {
         }
         for &number in &self.lists.unsettled {
             self.sectors.get_mut(number).versions.retain(|version| !version.settled);
+        }
+    }
+
+    /// The device was put away without having been flushed: what it had yet to write is gone, and
+    /// whatever could survive a crash may be seen again. Nothing has become durable by that.
+    pub(super) fn let_go(&mut self) {
+        for &number in &self.lists.unsettled {
+            let versions = &mut self.sectors.get_mut(number).versions;
+            versions.iter_mut().filter(|it| !it.settled).for_each(Version::uncover);
         }
     }
 

@@ -204,6 +204,9 @@ impl Twin {
                 Ok(())
             }
             Request::Flush | Request::Barrier | Request::Close => {
+                if result.is_err() {
+                    self.torn(op, evidence);
+                }
                 self.synced(op, began, result);
                 Ok(())
             }
@@ -251,11 +254,14 @@ impl Twin {
         }
     }
 
-    /// What the kernel left torn under a write that did not succeed is unspecified.
+    /// What the kernel left torn under a request that did not succeed is unspecified, where it is
+    /// of the request itself or was still to be written, by a flush say.
     fn torn(&mut self, op: OpId, evidence: &Evidence<'_>) {
         let changes = self.log[op as usize].changes.clone();
-        for &sector in evidence.torn.iter().filter(|sector| changes.contains(sector)) {
-            self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
+        for &sector in evidence.torn {
+            if changes.contains(&sector) || self.legal.is_unsettled(sector) {
+                self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
+            }
         }
     }
 
@@ -386,7 +392,15 @@ impl Twin {
         judge_allocation(size, largest, refused)
     }
 
-    /// The device is open again after a clean close, or opened for the first time.
+    /// The device is gone, and the machine goes on: what a close has flushed is what it holds.
+    /// Where the close failed, it promised as little as a crash does.
+    pub fn put_away(&mut self) {
+        if !self.standing.close_flushed {
+            self.legal.let_go();
+        }
+    }
+
+    /// The device is open again after a close, or opened for the first time.
     pub fn reopened(&mut self) {
         self.under_way.clear();
         self.standing = Standing::default();

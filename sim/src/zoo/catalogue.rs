@@ -1,0 +1,266 @@
+//! What lives in the zoo, class by class.
+
+use super::Quirk::{
+    Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, SizeFromFile,
+    Syncs, WriteBack,
+};
+use super::{Class, Specimen};
+use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
+use super::{headers::Bug as H, plain::Bug as P, syncs::Bug as S, write_back::Bug as W};
+
+/// The specimen of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Specimen> {
+    CATALOGUE.iter().find(|specimen| specimen.name == name)
+}
+
+/// One entry of two lines each; rustfmt would make it seven.
+macro_rules! catalogue {
+    ($($class:ident { $($name:literal $quirk:expr, $origin:literal;)* })*) => {
+        &[$($(Specimen { name: $name, class: Class::$class, origin: $origin, quirk: $quirk }),*),*]
+    };
+}
+
+pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
+    Durability {
+        "fsync-no-op" Calls(C::SyncNoOp),
+            "File::flush() taken for fsync: it is a no-op on std::fs::File";
+        "flush-no-op" Syncs(S::FlushNoOp),
+            "a flush that VMMs answered without a sync, as it were only a cache hint";
+        "flush-of-old-handle" Calls(C::SyncOfOldHandle),
+            "the handle that is synced is not the one that is written to: classic";
+        "fua-ignored" Syncs(S::FuaIgnored),
+            "a flag dropped on the way down: classic";
+        "fua-syncs-first" Syncs(S::FuaSyncsFirst),
+            "sync before the write instead of after it: classic";
+        "dirty-cleared-early" Syncs(S::DirtyClearedEarly),
+            "a flush that clears what a write under way has set";
+        "error-marks-clean" Syncs(S::ErrorMarksClean),
+            "an engine that marked its file clean after a transient I/O error";
+        "close-without-sync" Syncs(S::CloseWithoutSync),
+            "close(2) taken for a sync: classic";
+        "flush-joins-another" Syncs(S::FlushJoinsAnother),
+            "group commit that joins a sync which began before the write";
+        "second-flush-lies" Syncs(S::FlushLiesAfterFailure),
+            "fsyncgate, 2018: the error is told once, and the next flush says Ok";
+        "failed-sync-forgotten" Plain(Some(P::FailedSyncForgotten)),
+            "PostgreSQL until 2018: a failed fsync is retryable";
+        "failed-sync-writes-go-on" Plain(Some(P::WritesGoOnAfterFailedSync)),
+            "fsyncgate, seen from the writers";
+        "syncs-unserialised" Plain(Some(P::SyncsUnserialised)),
+            "the kernel reports to one caller only; the other one's sync is Ok";
+    }
+    Ordering {
+        "barrier-no-op" Syncs(S::BarrierNoOp),
+            "a layer in the stack that drops barriers: classic";
+        "barrier-late" Syncs(S::BarrierLate),
+            "a barrier on the wrong side of the write: classic";
+        "barrier-lost-after-reopen" Syncs(S::BarrierLostAfterReopen),
+            "a feature negotiated once, and not again after a reset";
+        "barrier-ignores-cache" WriteBack(Some(W::BarrierIgnoresIt)),
+            "ordering kept beneath a cache, and not through it";
+    }
+    ShortIo {
+        "short-write-ignored" Calls(C::ShortWriteIgnored),
+            "the count of pwrite(2) not looked at: CERT FIO, classic";
+        "short-write-rounded-up" Calls(C::ShortWriteRoundedUp),
+            "counts kept in sectors, rounded the wrong way";
+        "short-write-from-start" Plain(Some(P::WriteResumedFromStart)),
+            "the offset is advanced and the buffer is not: classic";
+        "short-write-past-sector" Plain(Some(P::WriteResumedPastSector)),
+            "the torn sector is taken for written";
+        "short-write-in-sector" Plain(Some(P::WriteResumedInSector)),
+            "resumed at an odd byte: std's write_all_at";
+        "no-last-attempt" Plain(Some(P::NoLastAttempt)),
+            "an error after a short write leaves a sector torn";
+        "short-read-ignored" Calls(C::ShortReadIgnored),
+            "the count of pread(2) not looked at: classic";
+        "short-read-is-eof" Calls(C::ShortReadIsEndOfFile),
+            "a short read taken for the end of the file: classic";
+        "short-read-from-start" Plain(Some(P::ReadResumedAtStart)),
+            "the offset is advanced and the buffer is not: classic";
+        "short-read-in-sector" Plain(Some(P::ReadResumedInSector)),
+            "resumed at an odd byte: std's read_exact_at";
+        "eof-is-error" Plain(Some(P::EndOfFileIsError)),
+            "a sparse image shorter than its disk";
+        "eof-not-zeroed" Plain(Some(P::EndOfFileNotZeroed)),
+            "memory of other requests past the end of the file";
+    }
+    Transient {
+        "eintr-surfaced-by-sync" Calls(C::EintrSurfacedBySync),
+            "EINTR is an error like any other: classic";
+        "eintr-surfaced-by-read" Calls(C::EintrSurfacedByRead),
+            "EINTR is an error like any other: classic";
+        "eintr-surfaced-by-write" Calls(C::EintrSurfacedByWrite),
+            "EINTR is an error like any other: classic";
+        "eintr-ends-read" Calls(C::EintrEndsRead),
+            "a loop left by break where it should continue";
+        "eintr-ends-write" Calls(C::EintrEndsWrite),
+            "a loop left by break where it should continue";
+        "eintr-ends-sync" Calls(C::EintrEndsSync),
+            "a loop left by break where it should continue";
+        "eintr-advances-write" Calls(C::EintrAdvancesWrite),
+            "the offset is advanced before the result is looked at";
+        "eintr-loops-forever" Plain(Some(P::EintrLoopsForever)),
+            "a retry with nothing left to write";
+        "write-zero-retried" Calls(C::WriteZeroRetried),
+            "a loop around a write that returns 0: classic";
+    }
+    Loud {
+        "sync-error-swallowed" Calls(C::SyncErrorSwallowed),
+            "the result of fsync not looked at: classic";
+        "sync-retried" Calls(C::SyncRetried),
+            "fsync repeated until it says Ok: what fsyncgate was about";
+        "flush-error-swallowed" Syncs(S::FlushErrorSwallowed),
+            "an error logged and dropped";
+        "barrier-error-swallowed" Syncs(S::BarrierErrorSwallowed),
+            "an error logged and dropped";
+        "fua-error-swallowed" Syncs(S::FuaErrorSwallowed),
+            "an error logged and dropped";
+        "close-error-swallowed" Syncs(S::CloseErrorSwallowed),
+            "a destructor that cannot fail";
+        "read-error-swallowed" Calls(C::ReadErrorSwallowed),
+            "zeros instead of an error";
+        "read-error-retried" Calls(C::ReadErrorRetried),
+            "EIO retried until it goes away, and never told";
+        "write-error-swallowed" Calls(C::WriteErrorSwallowed),
+            "an error logged and dropped";
+        "write-errno-lost" Calls(C::WriteErrnoLost),
+            "every failure becomes EIO, so that no guest pauses on ENOSPC";
+        "trim-error-swallowed" Calls(C::PunchErrorSwallowed),
+            "discard is only advice, and so is EIO";
+        "no-space-retried" Calls(C::NoSpaceRetried),
+            "ENOSPC retried until there is space";
+        "no-space-poisons" Bounds(B::NoSpacePoisons),
+            "a full disk taken for a failed one";
+        "sync-failure-ends-reads" Bounds(B::ReadsRefusedAfterSyncFailure),
+            "reads refused although they harm nobody";
+    }
+    Bounds {
+        "last-block-refused" Bounds(B::LastBlockRefused),
+            "off by one at the last block: classic";
+        "overflow-accepted" Bounds(B::OverflowAccepted),
+            "offset + length wraps around: classic";
+        "overflow-panics" Bounds(B::OverflowPanics),
+            "offset + length with overflow checks: a guest stops its VMM";
+        "misaligned-trim-rounded" Bounds(B::MisalignedTrimRounded),
+            "rounded instead of refused";
+        "read-only-ignored" Bounds(B::ReadOnlyIgnored),
+            "a flag dropped on the way down: classic";
+        "used-after-close" Bounds(B::UsedAfterClose),
+            "close that is only a flush";
+        "second-close-fails" Bounds(B::SecondCloseFails),
+            "close that is not idempotent";
+        "four-blocks-cut-short" Bounds(B::FourBlocksCutShort),
+            "wrong on lengths of exactly N blocks: classic";
+        "trim-clamped" Bounds(B::TrimClamped),
+            "a trim past the end cut to fit";
+        "trim-one-too-many" Bounds(B::TrimOneTooMany),
+            "an inclusive end: classic";
+        "trim-one-too-few" Bounds(B::TrimOneTooFew),
+            "an exclusive end, twice: classic";
+        "trim-rounded-outward" Bounds(B::TrimRounded),
+            "a discard rounded outward to clusters";
+        "trim-delayed" Bounds(B::TrimDelayed),
+            "a delayed hole punch that erased what was written since";
+        "offset-31-bits" Calls(C::OffsetBits(31)),
+            "off_t of 32 bits: classic";
+        "offset-32-bits" Calls(C::OffsetBits(32)),
+            "an offset kept in a u32: classic";
+        "offset-40-bits" Calls(C::OffsetBits(40)),
+            "an offset packed into 5 bytes";
+        "offset-44-bits" Calls(C::OffsetBits(44)),
+            "32-bit numbers of 4 KiB blocks: ext4 without 64bit ends at 16 TiB";
+    }
+    Caching {
+        "cache-stale-after-trim" Cache(K::StaleAfterTrim),
+            "an invalidation forgotten on the rare path: classic";
+        "cache-stale-after-write" Cache(K::StaleAfterWrite),
+            "only the first block of a write invalidated: classic";
+        "cache-stale-after-reopen" Cache(K::StaleAfterReopen),
+            "a cache saved at close, older than the disk after a crash";
+        "cache-served-after-crash" Cache(K::ServedAfterCrash),
+            "read-ahead that outlives the power failure of what is beneath";
+        "cache-holds-failed-write" Cache(K::FailedWriteCached),
+            "the cache is filled before the write, and not emptied after it";
+        "cache-fill-overtaken" Cache(K::FillOvertaken),
+            "a fill that a write overtakes: the classic race of look-aside caches";
+        "write-back-lost-on-close" WriteBack(Some(W::DroppedOnClose)),
+            "a cache dropped with its device";
+        "write-back-clean-too-soon" WriteBack(Some(W::CleanBeforeWritten)),
+            "clean before it is written: Linux marks pages so on EIO";
+        "write-back-error-swallowed" WriteBack(Some(W::ErrorSwallowed)),
+            "a background write fails, and nobody is told";
+        "write-back-not-read" WriteBack(Some(W::ReadPastIt)),
+            "reads that go past a dirty cache: O_DIRECT beside buffered I/O";
+    }
+    Concurrency {
+        "shared-cursor" Calls(C::SharedCursor),
+            "lseek and read instead of pread: classic";
+        "page-unlocked" Contention(T::PageUnlocked),
+            "read-modify-write without a lock: classic";
+        "page-lock-too-narrow" Contention(T::PageLockTooNarrow),
+            "only the first page of a request is locked";
+        "bounce-buffer-shared" Contention(T::BounceBufferShared),
+            "two requests in one buffer: classic";
+        "bounce-buffer-on-loan" Contention(T::BounceBufferUnderLoan),
+            "a second buffer asked for while holding one: deadlock in a full heap";
+        "buffer-leak-when-dropped" Contention(T::BufferLeakedWhenDropped),
+            "cancellation is the path without tests";
+        "buffer-leak-on-error" Contention(T::BufferLeakedOnError),
+            "an early return before the release: classic";
+        "lock-order" Contention(T::LocksInBothOrders),
+            "flush and write take two locks, each in its own order: classic";
+        "lock-kept-when-dropped" Contention(T::LockKeptWhenDropped),
+            "a flag instead of a guard: classic in async code";
+        "wake-up-lost" Contention(T::WakeUpLost),
+            "one slot for the wakers of many: AtomicWaker misused";
+    }
+    Reopen {
+        "size-from-file" SizeFromFile,
+            "the size of a sparse file taken for the size of the disk";
+        "header-at-close-only" Headers(H::WrittenAtCloseOnly),
+            "a stale header after a crash";
+        "header-one-flush-late" Headers(H::OneFlushLate),
+            "growth is not durable when what relies on it is";
+        "flush-lost-after-reopen" Syncs(S::FlushLostAfterReopen),
+            "a feature negotiated once, and not again after a reset";
+        "lock-outlives-crash" LockOutlivesCrash,
+            "a lock file instead of a lock: classic";
+    }
+    Silent {
+        "word-reversed" Calls(C::WordReversed),
+            "byte order, for one length";
+        "copy-off-by-one" Calls(C::CopyOffByOne),
+            "a copy that begins one byte late, from the second sector on";
+        "sectors-swapped" Calls(C::SectorsSwapped),
+            "neighbours swapped in transfers of four: a scatter list out of order";
+        "third-boot" Calls(C::SyncNoOpAfterTwoCrashes),
+            "shows only after two crashes";
+    }
+    Legal {
+        "write-through" Syncs(S::WriteThrough),
+            "every write is durable when it returns";
+        "write-back" WriteBack(None),
+            "a cache that honours the contract";
+        "punch-hole" PunchHole,
+            "every trim punches a hole";
+        "sector-pieces" Calls(C::SectorPieces),
+            "no call writes more than one sector";
+        "plain" Plain(None),
+            "the contract, written a second time";
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_origins_are_told() {
+        let mut names: Vec<_> = CATALOGUE.iter().map(|it| it.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(CATALOGUE.iter().all(|it| !it.origin.is_empty()));
+        assert!(find("file").is_none(), "that is the real device");
+    }
+}

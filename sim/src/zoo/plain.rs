@@ -1,0 +1,257 @@
+//! A device over a file, written anew in as few lines as do, for bugs inside its loops.
+
+use super::around::Answer;
+use blocktwin::device::{
+    BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
+    WriteOptions,
+};
+use blocktwin::disk::SimFile;
+use blocktwin::file::BackingFile;
+use blocktwin::scenario::{DeviceSpec, Trim};
+use futures::lock::Mutex;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bug {
+    WriteResumedFromStart,
+    WriteResumedInSector,
+    WriteResumedPastSector,
+    NoLastAttempt,
+    ReadResumedInSector,
+    ReadResumedAtStart,
+    EintrLoopsForever,
+    FailedSyncForgotten,
+    WritesGoOnAfterFailedSync,
+    SyncsUnserialised,
+    EndOfFileIsError,
+    EndOfFileNotZeroed,
+}
+
+pub(super) struct Plain {
+    file: SimFile,
+    bug: Option<Bug>,
+    spec: DeviceSpec,
+    geometry: Geometry,
+    heap: Arc<BufferAllocator>,
+    closed: AtomicBool,
+    sync_failed: AtomicBool,
+    syncing: Mutex<()>,
+}
+
+/// Tries again for as long as a signal comes in between.
+async fn uninterrupted<T, F>(mut call: impl FnMut() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match call().await {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+impl Plain {
+    pub(super) async fn open(
+        file: SimFile,
+        spec: &DeviceSpec,
+        heap: Arc<BufferAllocator>,
+        bug: Option<Bug>,
+    ) -> Result<Self, DeviceError> {
+        // Nothing needs the length, but a file that cannot tell it is better noticed now.
+        file.len().await?;
+        let [closed, sync_failed] = [(); 2].map(|()| AtomicBool::new(false));
+        let (geometry, syncing) = (spec.geometry()?, Mutex::default());
+        Ok(Self { file, bug, spec: *spec, geometry, heap, closed, sync_failed, syncing })
+    }
+
+    fn check_open(&self) -> Answer {
+        if self.closed.load(Ordering::Relaxed) { Err(DeviceError::Closed) } else { Ok(()) }
+    }
+
+    fn check_sync(&self) -> Answer {
+        let failed = self.sync_failed.load(Ordering::Relaxed);
+        if failed { Err(DeviceError::SyncFailed) } else { Ok(()) }
+    }
+
+    fn admit_change(&self, offset: u64, length: u64) -> Result<Range<u64>, DeviceError> {
+        self.check_open()?;
+        let range = self.geometry.check(offset, length)?;
+        if self.spec.read_only {
+            return Err(DeviceError::ReadOnly);
+        }
+        if self.bug != Some(Bug::WritesGoOnAfterFailedSync) {
+            self.check_sync()?;
+        }
+        Ok(range)
+    }
+
+    fn sector(&self) -> usize {
+        self.spec.sector_size as usize
+    }
+
+    async fn sync(&self) -> Answer {
+        let serialised = self.bug != Some(Bug::SyncsUnserialised);
+        let _alone = if serialised { Some(self.syncing.lock().await) } else { None };
+        self.check_sync()?;
+        let synced = uninterrupted(|| self.file.sync_data()).await;
+        if synced.is_err() && self.bug != Some(Bug::FailedSyncForgotten) {
+            self.sync_failed.store(true, Ordering::Relaxed);
+        }
+        Ok(synced?)
+    }
+
+    async fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+        if self.bug != Some(Bug::EintrLoopsForever) {
+            return uninterrupted(|| self.file.write_at(data, offset)).await;
+        }
+        let mut left = data;
+        loop {
+            match self.file.write_at(left, offset).await {
+                // What is left to write is forgotten, and "nothing written" taken for a signal.
+                Err(error) if error.kind() == ErrorKind::Interrupted => left = &[],
+                Ok(0) if left.is_empty() => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Where a transfer goes on that stopped after `end` bytes.
+    fn resume(&self, end: usize, lax: bool) -> usize {
+        if lax { end } else { end - end % self.sector() }
+    }
+
+    async fn write_all(&self, offset: u64, data: &[u8]) -> Answer {
+        let (mut done, mut end) = (0, 0);
+        while done < data.len() {
+            let from = if self.bug == Some(Bug::WriteResumedFromStart) { 0 } else { done };
+            let left = &data[from..from + (data.len() - done)];
+            let failure = match self.write_at(left, offset + done as u64).await {
+                Ok(0) => DeviceError::WriteZero,
+                Ok(count) => {
+                    end = done + count;
+                    done = self.resume(end, self.bug == Some(Bug::WriteResumedInSector));
+                    if self.bug == Some(Bug::WriteResumedPastSector) {
+                        done = end.next_multiple_of(self.sector());
+                    }
+                    continue;
+                }
+                Err(error) => error.into(),
+            };
+            if end > done && self.bug != Some(Bug::NoLastAttempt) {
+                self.finish_sector(&data[done..done + self.sector()], offset + done as u64).await;
+            }
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// One more attempt at the sector that is torn, until it is whole or refused. A failure in
+    /// here is not the one to report.
+    async fn finish_sector(&self, sector: &[u8], offset: u64) {
+        while let Ok(1..) = self.write_at(sector, offset).await.map(|count| sector.len() - count) {}
+    }
+
+    async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.file.read_at(buffer, offset).await {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn read_all(&self, offset: u64, buffer: &mut [u8]) -> Answer {
+        let mut done = 0;
+        while done < buffer.len() {
+            let to = if self.bug == Some(Bug::ReadResumedAtStart) { 0 } else { done };
+            let left = buffer.len() - done;
+            let count = self.read_at(&mut buffer[to..to + left], offset + done as u64).await?;
+            let end = done + count;
+            let resumed = self.resume(end, self.bug == Some(Bug::ReadResumedInSector));
+            let stuck = resumed == done;
+            if stuck && (count == 0 || self.is_end(offset + end as u64).await?) {
+                return self.end_early(&mut buffer[end..]);
+            }
+            done = resumed;
+        }
+        Ok(())
+    }
+
+    async fn is_end(&self, offset: u64) -> io::Result<bool> {
+        Ok(self.read_at(&mut [0], offset).await? == 0)
+    }
+
+    /// What the file lacks is zero.
+    fn end_early(&self, rest: &mut [u8]) -> Answer {
+        match self.bug {
+            Some(Bug::EndOfFileIsError) => Err(DeviceError::UnexpectedEof),
+            Some(Bug::EndOfFileNotZeroed) => Ok(()),
+            _ => {
+                rest.fill(0);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Device for Plain {
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.spec.read_only
+    }
+
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        self.heap.allocate_buffer(size)
+    }
+
+    async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Answer {
+        self.check_open()?;
+        self.geometry.check(offset, buffer.len() as u64)?;
+        self.read_all(offset, buffer.as_mut_slice()).await
+    }
+
+    async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
+        self.admit_change(offset, buffer.len() as u64)?;
+        self.write_all(offset, buffer.as_slice()).await?;
+        if options.fua && !buffer.is_empty() { self.sync().await } else { Ok(()) }
+    }
+
+    async fn flush(&self) -> Answer {
+        self.check_open()?;
+        self.sync().await
+    }
+
+    async fn barrier(&self) -> Answer {
+        self.flush().await
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Answer {
+        let range = self.admit_change(offset, length)?;
+        let (block, mut at) = (u64::from(self.spec.block_size), range.start);
+        if range.is_empty() || self.spec.trim == Trim::Ignore {
+            return Ok(());
+        }
+        if self.spec.trim == Trim::PunchHole {
+            return Ok(uninterrupted(|| self.file.punch_hole(offset, length)).await?);
+        }
+        let scribble = vec![0xab; self.spec.block_size as usize];
+        while at < range.end {
+            self.write_all(at, &scribble).await?;
+            at += block;
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Answer {
+        self.closed.store(true, Ordering::Relaxed);
+        self.sync().await
+    }
+}
