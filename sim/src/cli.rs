@@ -47,6 +47,12 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Print a scenario.
     Show(ShowArgs),
+    /// Turn fuzz inputs into regressions and back, and check them all.
+    Corpus {
+        /// What to do.
+        #[command(subcommand)]
+        command: CorpusCommand,
+    },
 }
 
 #[derive(Args, Debug, Default)]
@@ -94,7 +100,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
-    /// Scenario files (.ron).
+    /// Scenario files (.ron), or fuzz inputs.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -114,7 +120,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false, id = "which")]
 pub(crate) struct ShowArgs {
-    /// A scenario file (.ron).
+    /// A scenario file (.ron), or a fuzz input.
     #[arg(value_name = "FILE", group = "which")]
     pub(crate) file: Option<PathBuf>,
 
@@ -125,6 +131,53 @@ pub(crate) struct ShowArgs {
     /// What kind of scenario the seed is to give.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) profile: ProfileArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CorpusCommand {
+    /// Run every file, and compare verdicts, digests and the number of files.
+    Check(CheckArgs),
+    /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
+    Import(ImportArgs),
+    /// Make fuzz inputs of scenarios.
+    Export(ExportArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// Fuzz inputs, as in fuzz/artifacts/lockstep/crash-*.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Where to save them.
+    #[arg(short = 'o', long = "output", value_name = "DIR", default_value = "corpus/regressions")]
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// Scenario files (.ron).
+    #[arg(value_name = "FILE", required_unless_present = "seeds")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// The scenarios of these seeds too, as in 0..100.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub(crate) seeds: Option<Range<u64>>,
+
+    /// What kind of scenarios the seeds are to give.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: ProfileArg,
+
+    /// Where to save them.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
 }
 
 /// How to print a summary.

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod cli;
+mod corpus;
 mod failure;
 mod input;
 mod medium;
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Some(Command::Run(args)) => run(&args),
         Some(Command::Replay(args)) => replay(&args),
         Some(Command::Show(args)) => show(&args),
+        Some(Command::Corpus { command }) => corpus::run(&command),
     }
 }
 
