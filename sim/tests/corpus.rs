@@ -4,10 +4,10 @@
 //! Each file is a trial of its own. Others check that the corpus does not shrink unnoticed, and
 //! that a file that is wrong is found to be.
 
-use blocktwin::disk::{FaultClass, Medium};
+use blocktwin::disk::{Fault, FaultClass, FaultKind, Medium};
 use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Stats, Verdict};
-use blocktwin::scenario::{Expectation, ExpectedVerdict, Op, Profile, Scenario};
-use blocktwin::scenario::{decode, generate, parse, print};
+use blocktwin::scenario::{Expectation, ExpectedVerdict, Op, Profile, Scenario, Step};
+use blocktwin::scenario::{decode, encode, generate, parse, print};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
@@ -104,10 +104,14 @@ fn name(op: Op) -> String {
 /// Whether the device passes the fuzz input `bytes`, of the file `shown`.
 fn passes(bytes: &[u8], shown: &str) -> Result<(), String> {
     let report = run(&decode(bytes)).map_err(|error| format!("{shown}: {error:#}"))?;
-    if report.verdict != Verdict::Pass {
-        return Err(differs(shown, &format!("{:?}", report.verdict)));
+    is_pass(&report.verdict, shown)
+}
+
+fn is_pass(verdict: &Verdict, shown: &str) -> Result<(), String> {
+    match verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Diverged(_) => Err(differs(shown, &format!("{verdict:?}"))),
     }
-    Ok(())
 }
 
 /// A path in the corpus, from the root of the repository.
@@ -180,9 +184,13 @@ fn self_checks() -> Vec<Trial> {
             refused(&altered(|it| expectation(it).digest = "0".repeat(32)), "Pass as expected, but")
         }),
         trial("an_input_that_diverges_is_found", || {
-            let found = differs("corpus/fuzz/lockstep/it", "it diverged");
-            assert!(found.ends_with("replay --trace corpus/fuzz/lockstep/it"), "{found}");
-            Ok(passes(b"", "corpus/fuzz/lockstep/it")?)
+            let shown = "corpus/fuzz/lockstep/it";
+            passes(&encode(&lost_write()).expect("few operations"), shown)?;
+            let accusing = Options { accuse_media: true, ..Options::default() };
+            let report = Runner::new(FileBacked, Medium::Memory).run(&lost_write(), accusing)?;
+            let found = is_pass(&report.verdict, shown).expect_err("it should be found");
+            assert!(found.ends_with(&format!("replay --trace {shown}")), "{found}");
+            Ok(())
         }),
         trial("a_shrunk_corpus_is_found", || {
             count("known_bugs 9\nregressions 5\n", "regressions", 5)?;
@@ -193,6 +201,16 @@ fn self_checks() -> Vec<Trial> {
             Ok(())
         }),
     ]
+}
+
+/// A scenario in which the medium lies, so that a device that is held to it diverges.
+fn lost_write() -> Scenario {
+    let mut scenario = decode(&[]);
+    let (offset, length) = (0, scenario.device.block_size.into());
+    let mut write = Step::new(Op::Write { offset, length, fua: true });
+    write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
+    scenario.steps = vec![write, Step::new(Op::Read { offset, length })];
+    scenario
 }
 
 /// A scenario that expects what it gives.
