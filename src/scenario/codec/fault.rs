@@ -6,6 +6,7 @@ use crate::disk::{Dirty, Fault, FaultKind, Survivors};
 /// mapped to them, up to [`LAST_FAULT`], and above that there is none.
 const HONEST: u8 = 13;
 const LAST_KIND: u8 = 21;
+const FIRST_MAPPED: u8 = LAST_KIND + 1;
 const LAST_FAULT: u8 = 0x3f;
 
 /// More raw calls an operation hardly makes; higher numbers are mapped to fewer calls.
@@ -30,9 +31,8 @@ pub(super) fn fault(kind: u8, call: u8, parameter: u64) -> Option<Fault> {
 /// The numbers are part of the format: they are never changed, nor used again.
 fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
     let code = match code {
-        0 => return None,
-        ..=LAST_KIND => code,
-        ..=LAST_FAULT => 1 + code % HONEST,
+        1..=LAST_KIND => code,
+        FIRST_MAPPED..=LAST_FAULT => 1 + code % HONEST,
         _ => return None,
     };
     let count = u32::try_from(parameter).unwrap_or_else(|_| low(parameter % COUNTS + 1));
