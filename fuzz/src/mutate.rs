@@ -201,7 +201,7 @@ mod tests {
         for seed in 0..20_000 {
             let before = size;
             size = mutate(&mut data, size, MOST, seed, Flavour::Durability, no_bytewise);
-            assert!(size <= MOST && (size == 0 || (size - HEADER) % RECORD == 0));
+            assert!(size <= MOST && (size == 0 || (size - HEADER).is_multiple_of(RECORD)));
             largest = largest.max(decode(&data[..size]).steps.len());
             shrunk += usize::from(size < before);
         }
