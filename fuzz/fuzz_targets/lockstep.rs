@@ -1,16 +1,17 @@
-//! Bytes choose the seed and the profile of a scenario; the real device has to agree with its twin.
+//! Any scenario: the real device has to agree with its twin.
 #![no_main]
 #![forbid(unsafe_code)]
 
-use arbitrary::{Arbitrary, Unstructured};
-use blocktwin::lockstep::{Verdict, run};
-use blocktwin::scenario::{Profile, generate};
+use blocktwin::scenario::Scenario;
+use blocktwin_fuzz::{Flavour, crossover, init, judge, mutate};
+use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let mut bytes = Unstructured::new(bytes);
-    let (Ok(seed), Ok(profile)) = (u64::arbitrary(&mut bytes), bytes.choose(&Profile::ALL)) else {
-        return;
-    };
-    let report = run(&generate(seed, *profile)).expect("a generated scenario runs in memory");
-    assert_eq!(report.verdict, Verdict::Pass, "seed {seed}, profile {}", profile.name());
+fuzz_target!(init: init(), |scenario: Scenario| judge(&scenario));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed, Flavour::Usual, fuzzer_mutate)
+});
+
+fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
+    crossover(one, other, out, seed)
 });

@@ -1,12 +1,15 @@
 //! The command line.
 
-use crate::zoo::{self, Specimen};
-use blocktwin::scenario::Profile;
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+mod values;
+
+pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, Shard};
+
+use crate::zoo::Specimen;
+use clap::{Args, Parser, Subcommand, value_parser};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
+use values::{parse_bug, parse_duration, parse_seeds};
 
 /// More threads no machine is served by, and some cannot even be started.
 const MOST_JOBS: i64 = 1024;
@@ -40,8 +43,7 @@ Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
   2  bad input or usage; nothing to shrink, as the scenario passes
-  3  the harness itself is broken: a run was not repeatable, --strict found something unexercised,
-     or a planted bug was not found
+  3  the harness itself is broken: not repeatable, unexercised (--strict), or a bug not found
   130  interrupted; what was done so far has been reported";
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +58,12 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Hunt the planted bugs, and tell which were found and how soon.
     Bugs(BugsArgs),
+    /// Turn fuzz inputs into regressions and back, and check them all.
+    Corpus {
+        /// What to do.
+        #[command(subcommand)]
+        command: CorpusCommand,
+    },
 }
 
 #[derive(Args, Debug, Default)]
@@ -111,7 +119,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
-    /// Scenario files (.ron).
+    /// Scenario files (.ron), or fuzz inputs.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -135,7 +143,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Args, Debug, Default)]
 #[group(required = true, multiple = false, id = "which")]
 pub(crate) struct ShowArgs {
-    /// A scenario file (.ron).
+    /// A scenario file (.ron), or a fuzz input.
     #[arg(value_name = "FILE", group = "which")]
     pub(crate) file: Option<PathBuf>,
 
@@ -190,156 +198,51 @@ pub(crate) struct BugsArgs {
     pub(crate) format: Format,
 }
 
-/// The device under test; none is the real one.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DeviceArg(pub(crate) Option<&'static Specimen>);
-
-impl FromStr for DeviceArg {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "file" { Ok(Self(None)) } else { parse_specimen(name).map(Some).map(Self) }
-    }
+#[derive(Debug, Subcommand)]
+pub(crate) enum CorpusCommand {
+    /// Run every file, and compare verdicts, digests and the number of files.
+    Check(CheckArgs),
+    /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
+    Import(ImportArgs),
+    /// Make fuzz inputs of scenarios.
+    Export(ExportArgs),
 }
 
-fn parse_specimen(name: &str) -> Result<&'static Specimen, String> {
-    let unknown = || format!("no device is called \"{name}\"; see blocktwin bugs --list");
-    zoo::find(name).ok_or_else(unknown)
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
-fn parse_bug(name: &str) -> Result<&'static Specimen, String> {
-    let specimen = parse_specimen(name)?;
-    let legal = || format!("{name} is legal; see blocktwin run --device {name}");
-    Some(specimen).filter(|it| it.is_bug()).ok_or_else(legal)
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// Fuzz inputs, as in fuzz/artifacts/lockstep/crash-*.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Where to save them.
+    #[arg(short = 'o', long = "output", value_name = "DIR", default_value = "corpus/regressions")]
+    pub(crate) directory: PathBuf,
 }
 
-/// How to print a summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object.
-    Json,
-}
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// Scenario files (.ron).
+    #[arg(value_name = "FILE", required_unless_present = "seeds")]
+    pub(crate) files: Vec<PathBuf>,
 
-/// [`Profile`], as an argument.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ProfileArg(pub(crate) Profile);
+    /// The scenarios of these seeds too, as in 0..100.
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub(crate) seeds: Option<Range<u64>>,
 
-impl std::fmt::Display for ProfileArg {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
+    /// What kind of scenarios the seeds are to give.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: ProfileArg,
 
-impl ValueEnum for ProfileArg {
-    fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [ProfileArg; Profile::ALL.len()] = {
-            let mut all = [ProfileArg(Profile::Default); Profile::ALL.len()];
-            let mut at = 0;
-            while at < all.len() {
-                all[at] = ProfileArg(Profile::ALL[at]);
-                at += 1;
-            }
-            all
-        };
-        &ALL
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.0.name()))
-    }
-}
-
-/// What holds the bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum MediumArg {
-    /// Memory only.
-    Memory,
-    /// A file in memory: every raw call is a system call, and none waits for a disk.
-    #[default]
-    Tmpfs,
-    /// A file in this directory.
-    Directory(PathBuf),
-}
-
-impl FromStr for MediumArg {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            // An unset variable in a script, and not the current directory.
-            "" => Err("neither a medium nor a directory"),
-            "memory" => Ok(Self::Memory),
-            "tmpfs" => Ok(Self::Tmpfs),
-            directory => Ok(Self::Directory(directory.into())),
-        }
-    }
-}
-
-/// One of several parts of a campaign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shard {
-    /// Which, from 0.
-    pub(crate) index: u64,
-    /// Of how many.
-    pub(crate) count: u64,
-}
-
-impl Shard {
-    /// All of it.
-    pub(crate) const WHOLE: Self = Self { index: 0, count: 1 };
-
-    /// The `n`th seed of this shard, of a campaign that begins with `first`.
-    pub(crate) fn seed(self, first: u64, n: u64) -> Option<u64> {
-        first.checked_add(self.index)?.checked_add(n.checked_mul(self.count)?)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("\"{text}\" is not I/N with I from 1 to N");
-        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
-        let index: u64 = index.parse().map_err(|_| wrong())?;
-        let count: u64 = count.parse().map_err(|_| wrong())?;
-        if index == 0 || index > count {
-            return Err(wrong());
-        }
-        Ok(Self { index: index - 1, count })
-    }
-}
-
-fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let (start, end) = text.split_once("..").ok_or("expected A..B, as in 0..1000")?;
-    let number = |part: &str| part.parse().map_err(|_| format!("\"{part}\" is not a seed"));
-    let start = number(start)?;
-    let end = if end.is_empty() { u64::MAX } else { number(end)? };
-    if start >= end {
-        return Err("the range holds no seed".to_owned());
-    }
-    Ok(start..end)
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is not a time such as 60s, 10m or 1h");
-    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at(at),
-        None => (text, "s"),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3600),
-        _ => None,
-    };
-    match seconds {
-        Some(seconds @ 1..) => Ok(Duration::from_secs(seconds)),
-        _ => Err(wrong()),
-    }
+    /// Where to save them.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
 }
 
 #[cfg(test)]

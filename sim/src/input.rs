@@ -1,7 +1,7 @@
-//! Scenario files.
+//! Scenario files and fuzz inputs.
 
 use anyhow::{Context, bail};
-use blocktwin::scenario::{Scenario, parse};
+use blocktwin::scenario::{Scenario, decode, parse};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// No scenario takes more: 64 MiB.
 const MOST: u64 = 64 << 20;
 
-/// The scenario in a file.
+/// The scenario in a file: as text where the file is called so, and else as a fuzz input.
 pub(crate) fn scenario(path: &Path) -> anyhow::Result<Scenario> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("{name}: cannot be opened"))?;
@@ -22,6 +22,9 @@ pub(crate) fn scenario(path: &Path) -> anyhow::Result<Scenario> {
     read.with_context(|| format!("{name}: cannot be read"))?;
     if text.len() as u64 > MOST {
         bail!("{name}: larger than {MOST} bytes, which no scenario is");
+    }
+    if path.extension().is_none_or(|it| it != "ron") {
+        return Ok(decode(&text));
     }
     let Ok(text) = String::from_utf8(text) else {
         bail!("{name}: not a text, so not a scenario file");

@@ -4,6 +4,7 @@
 mod bugs;
 mod campaign;
 mod cli;
+mod corpus;
 mod failure;
 mod input;
 mod medium;
@@ -61,6 +62,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             }
         },
         Some(Command::Show(args)) => show(&args),
+        Some(Command::Corpus { command }) => corpus::run(&command),
     }
 }
 

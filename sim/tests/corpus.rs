@@ -1,13 +1,15 @@
-//! The corpus: every file still gives the verdict and the digest that it says.
+//! The corpus: every scenario still gives the verdict and the digest that it says, and every fuzz
+//! input passes.
 //!
 //! Each file is a trial of its own. Others check that the corpus does not shrink unnoticed, and
 //! that a file that is wrong is found to be.
 
-use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Report, Runner};
-use blocktwin::scenario::{Expectation, ExpectedVerdict, Profile, Scenario};
-use blocktwin::scenario::{generate, parse, print};
+use blocktwin::disk::{Fault, FaultClass, FaultKind, Medium};
+use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Stats, Verdict};
+use blocktwin::scenario::{Expectation, ExpectedVerdict, Op, Profile, Scenario, Step};
+use blocktwin::scenario::{decode, encode, generate, parse, print};
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +18,9 @@ use std::process::ExitCode;
 /// devices with planted bugs.
 const REGRESSIONS: [&str; 1] = ["regressions"];
 
+/// Directories of fuzz inputs, which are run on the real device too.
+const INPUTS: [&str; 1] = ["fuzz/lockstep"];
+
 /// How many files each directory holds at least, as lines of `<directory> <number>`.
 const COUNT: &str = "COUNT";
 
@@ -23,20 +28,20 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = self_checks();
     for directory in REGRESSIONS {
-        let files = scenario_files(&corpus().join(directory));
-        let found = files.len();
-        trials.push(Trial::test(format!("{directory}::count"), move || {
-            let recorded = fs::read_to_string(corpus().join(COUNT));
-            let recorded = recorded.map_err(|error| format!("corpus/{COUNT}: {error}"))?;
-            Ok(count(&recorded, directory, found)?)
-        }));
+        let files = files(directory, |path| path.extension().is_some_and(|it| it == "ron"));
+        trials.push(counted(directory, files.len()));
         trials.extend(files.into_iter().map(|path| {
-            let shown = shown(&path);
-            Trial::test(shown.clone(), move || {
-                let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
-                Ok(check(&text, &shown)?)
+            on_file(path, |bytes, shown| {
+                let text = str::from_utf8(bytes).map_err(|error| format!("{shown}: {error}"))?;
+                check(text, shown)
             })
         }));
+    }
+    for directory in INPUTS {
+        let files = files(directory, |_| true);
+        trials.push(counted(directory, files.len()));
+        trials.push(exercised(directory, files.clone()));
+        trials.extend(files.into_iter().map(|path| on_file(path, passes)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -45,15 +50,68 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus")
 }
 
-/// The scenario files in a directory, in order of their names; none where it does not exist, which
-/// the count makes a failure.
-fn scenario_files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten();
+/// The files in a directory of the corpus, in order of their names; none where it does not exist,
+/// which the count makes a failure.
+fn files(directory: &str, is_wanted: fn(&Path) -> bool) -> Vec<PathBuf> {
+    let entries = fs::read_dir(corpus().join(directory)).into_iter().flatten();
     let paths = entries.map(|entry| entry.expect("an entry of the corpus").path());
-    let is_scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "ron");
-    let mut files: Vec<_> = paths.filter(is_scenario).collect();
+    let mut files: Vec<_> = paths.filter(|path| is_wanted(path)).collect();
     files.sort();
     files
+}
+
+/// A trial of the number of files in a directory.
+fn counted(directory: &'static str, found: usize) -> Trial {
+    Trial::test(format!("{directory}::count"), move || {
+        let recorded = fs::read_to_string(corpus().join(COUNT));
+        let recorded = recorded.map_err(|error| format!("corpus/{COUNT}: {error}"))?;
+        Ok(count(&recorded, directory, found)?)
+    })
+}
+
+/// A trial of one file.
+fn on_file(path: PathBuf, check: fn(&[u8], &str) -> Result<(), String>) -> Trial {
+    let shown = shown(&path);
+    Trial::test(shown.clone(), move || {
+        let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+        Ok(check(&bytes, &shown)?)
+    })
+}
+
+/// A trial of whether every kind of fault and every operation occurs in a directory of inputs.
+fn exercised(directory: &str, files: Vec<PathBuf>) -> Trial {
+    Trial::test(format!("{directory}::everything"), move || {
+        let (mut stats, mut ops) = (Stats::default(), BTreeSet::new());
+        for path in files {
+            let scenario = decode(&fs::read(path)?);
+            stats.add(&run(&scenario)?.stats);
+            ops.extend(scenario.steps.iter().map(|step| name(step.op)));
+        }
+        let missing: Vec<_> =
+            FaultClass::ALL.iter().filter(|&&it| stats.faults_of(it).injected == 0).collect();
+        assert!(missing.is_empty(), "no input has {missing:?}");
+        assert_eq!(ops.len(), 8, "{ops:?}");
+        Ok(())
+    })
+}
+
+/// What an operation is called, without its parameters.
+fn name(op: Op) -> String {
+    let whole = format!("{op:?}");
+    whole.split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// Whether the device passes the fuzz input `bytes`, of the file `shown`.
+fn passes(bytes: &[u8], shown: &str) -> Result<(), String> {
+    let report = run(&decode(bytes)).map_err(|error| format!("{shown}: {error:#}"))?;
+    is_pass(&report.verdict, shown)
+}
+
+fn is_pass(verdict: &Verdict, shown: &str) -> Result<(), String> {
+    match verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Diverged(_) => Err(differs(shown, &format!("{verdict:?}"))),
+    }
 }
 
 /// A path in the corpus, from the root of the repository.
@@ -73,7 +131,7 @@ fn count(recorded: &str, directory: &str, found: usize) -> Result<(), String> {
         .map_err(|_| format!("corpus/{COUNT}: {directory}: \"{number}\" is not a number"))?;
     if found < least {
         return Err(format!(
-            "corpus/{directory} holds {found} scenarios, and corpus/{COUNT} records {least}; \
+            "corpus/{directory} holds {found} files, and corpus/{COUNT} records {least}; \
              if files were to go, lower the number there and say why"
         ));
     }
@@ -125,15 +183,34 @@ fn self_checks() -> Vec<Trial> {
         trial("a_wrong_digest_is_found", || {
             refused(&altered(|it| expectation(it).digest = "0".repeat(32)), "Pass as expected, but")
         }),
+        trial("an_input_that_diverges_is_found", || {
+            let shown = "corpus/fuzz/lockstep/it";
+            passes(&encode(&lost_write()).expect("few operations"), shown)?;
+            let accusing = Options { accuse_media: true, ..Options::default() };
+            let report = Runner::new(FileBacked, Medium::Memory).run(&lost_write(), accusing)?;
+            let found = is_pass(&report.verdict, shown).expect_err("it should be found");
+            assert!(found.ends_with(&format!("replay --trace {shown}")), "{found}");
+            Ok(())
+        }),
         trial("a_shrunk_corpus_is_found", || {
             count("known_bugs 9\nregressions 5\n", "regressions", 5)?;
             let refused = count("known_bugs 9\nregressions 5\n", "regressions", 4);
-            assert!(refused.is_err_and(|why| why.contains("holds 4 scenarios")));
+            assert!(refused.is_err_and(|why| why.contains("holds 4 files")));
             assert!(count("known_bugs 9\n", "regressions", 4).is_err());
             assert!(count("regressions five\n", "regressions", 5).is_err());
             Ok(())
         }),
     ]
+}
+
+/// A scenario in which the medium lies, so that a device that is held to it diverges.
+fn lost_write() -> Scenario {
+    let mut scenario = decode(&[]);
+    let (offset, length) = (0, scenario.device.block_size.into());
+    let mut write = Step::new(Op::Write { offset, length, fua: true });
+    write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
+    scenario.steps = vec![write, Step::new(Op::Read { offset, length })];
+    scenario
 }
 
 /// A scenario that expects what it gives.

@@ -1,5 +1,6 @@
 //! The twin after a crash: what the device turns out to hold.
 
+use super::answer::Standing;
 use super::clause::Clause;
 use super::payload::{Content, OpId};
 use super::request::{Evidence, Request};
@@ -9,6 +10,20 @@ use super::violation::{Expected, Finding, Kind, Violation};
 use std::ops::Range;
 
 impl Twin {
+    /// The device is gone, and the machine goes on: what a close has flushed is what it holds.
+    /// Where the close failed, it promised as little as a crash does.
+    pub fn put_away(&mut self) {
+        if !self.standing.close_flushed {
+            self.legal.let_go();
+        }
+    }
+
+    /// The device is open again after a close, or opened for the first time.
+    pub fn reopened(&mut self) {
+        self.under_way.clear();
+        self.standing = Standing::default();
+    }
+
     /// The power failed. Until [`recovered`](Self::recovered), only [`recover`](Self::recover) may
     /// be called, or this again.
     pub fn crash(&mut self) {

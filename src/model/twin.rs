@@ -391,18 +391,4 @@ impl Twin {
         self.checks.count(Clause::Buffers, 1);
         judge_allocation(size, largest, refused)
     }
-
-    /// The device is gone, and the machine goes on: what a close has flushed is what it holds.
-    /// Where the close failed, it promised as little as a crash does.
-    pub fn put_away(&mut self) {
-        if !self.standing.close_flushed {
-            self.legal.let_go();
-        }
-    }
-
-    /// The device is open again after a close, or opened for the first time.
-    pub fn reopened(&mut self) {
-        self.under_way.clear();
-        self.standing = Standing::default();
-    }
 }

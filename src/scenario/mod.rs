@@ -2,10 +2,12 @@
 //!
 //! Geometry, the clients' operations, the faults pinned to them, the crash points with what
 //! survives, and the seed of the schedule. A run is a pure function of this. Three things make
-//! scenarios: a seed ([`generate`]), the bytes of a fuzzer, and files ([`parse`] and [`print()`]).
+//! scenarios: a seed ([`generate`]), the bytes of a fuzzer ([`decode`]), and files ([`parse`] and
+//! [`print()`]).
 //!
 //! **Invariant:** nothing here knows how a scenario is run.
 
+pub mod codec;
 mod generate;
 mod text;
 mod variant;
@@ -13,6 +15,7 @@ mod variant;
 #[cfg(test)]
 mod tests;
 
+pub use codec::{decode, encode};
 pub use generate::{Profile, generate};
 pub use text::{ScenarioError, parse, print};
 

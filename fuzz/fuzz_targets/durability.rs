@@ -1,0 +1,17 @@
+//! Scenarios of few blocks, with many syncs and crashes. Its inputs are those of `lockstep` too.
+#![no_main]
+#![forbid(unsafe_code)]
+
+use blocktwin::scenario::Scenario;
+use blocktwin_fuzz::{Flavour, crossover, init, judge, mutate};
+use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
+
+fuzz_target!(init: init(), |scenario: Scenario| judge(&scenario));
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    mutate(data, size, max_size, seed, Flavour::Durability, fuzzer_mutate)
+});
+
+fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
+    crossover(one, other, out, seed)
+});

@@ -1,0 +1,153 @@
+//! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
+
+use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
+use crate::{Status, failure, input, quiet, say};
+use anyhow::{Context, bail};
+use blocktwin::disk::Medium;
+use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict};
+use blocktwin::scenario::{Scenario, encode, generate};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How many files each directory of the corpus holds at least.
+const COUNT: &str = "COUNT";
+
+/// Most seeds that are exported at once.
+const MOST_SEEDS: u64 = 100_000;
+
+pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
+    match command {
+        CorpusCommand::Check(args) => check(&args.directory),
+        CorpusCommand::Import(args) => import(args),
+        CorpusCommand::Export(args) => export(args),
+    }
+}
+
+fn report(scenario: &Scenario) -> anyhow::Result<Report> {
+    let mut runner = Runner::new(FileBacked, Medium::Memory);
+    Ok(quiet::panics(|| runner.run(scenario, Options::default()))?)
+}
+
+/// The smallest scenario with the same kind of divergence.
+fn shrunk(found: Scenario) -> anyhow::Result<Scenario> {
+    let mut runner = Runner::new(FileBacked, Medium::Memory);
+    let (options, budget) = (Options::default(), Budget::default());
+    let shrunk = quiet::panics(|| runner.shrink(&found, options, budget, |_| ()))?;
+    Ok(shrunk.map_or(found, |shrunk| shrunk.scenario))
+}
+
+fn import(args: &ImportArgs) -> anyhow::Result<Status> {
+    let mut status = Status::Passed;
+    for path in &args.files {
+        status = status.max(import_one(path, &args.directory)?);
+    }
+    Ok(status)
+}
+
+fn import_one(path: &Path, directory: &Path) -> anyhow::Result<Status> {
+    let shown = path.display();
+    let found = input::scenario(path)?;
+    let confirmed = report(&found).with_context(|| format!("{shown}: cannot be run"))?;
+    if confirmed.verdict == Verdict::Pass {
+        // Perhaps it has been mended since; what passes is as good a regression.
+        say(&format!("{shown}: passes"))?;
+    }
+    let scenario = if confirmed.verdict == Verdict::Pass { found } else { shrunk(found)? };
+    let Report { verdict, digest, .. } = report(&scenario)?;
+    let name = name(&verdict, &digest.to_string());
+    let saved = failure::save(directory, &name, &scenario, &verdict, digest)?;
+    let command = failure::replay_command(&saved, &DeviceArg::default());
+    say(&format!("{shown}: {}, replay with:\n{command}", saved.display()))?;
+    Ok(if verdict == Verdict::Pass { Status::Passed } else { Status::Diverged })
+}
+
+/// What a scenario is called until somebody finds a better name: its verdict, and the beginning of
+/// its digest.
+fn name(verdict: &Verdict, digest: &str) -> String {
+    let what = verdict.kind().map_or_else(|| "passes".to_owned(), |kind| kind.to_string());
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
+    let what: String = what.chars().map(plain).collect();
+    let words: Vec<&str> = what.split_whitespace().chain(digest.get(..8)).collect();
+    words.join("-")
+}
+
+fn export(args: &ExportArgs) -> anyhow::Result<Status> {
+    let directory = &args.output;
+    fs::create_dir_all(directory).with_context(|| cannot_write(directory))?;
+    for path in &args.files {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        export_one(&input::scenario(path)?, &directory.join(name.as_ref()))?;
+    }
+    let seeds = args.seeds.clone().unwrap_or(0..0);
+    if seeds.end - seeds.start > MOST_SEEDS {
+        bail!("--seeds: more than {MOST_SEEDS} files are no corpus");
+    }
+    let profile = args.profile.0;
+    for seed in seeds {
+        let name = format!("{}-{seed}", profile.name());
+        export_one(&generate(seed, profile), &directory.join(name))?;
+    }
+    Ok(Status::Passed)
+}
+
+fn export_one(scenario: &Scenario, path: &Path) -> anyhow::Result<()> {
+    let bytes = encode(scenario);
+    let bytes = bytes.with_context(|| format!("{}: no fuzz input says that", path.display()))?;
+    fs::write(path, bytes).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("{}: cannot be written", path.display())
+}
+
+/// Replays every file of every directory that is counted, and compares the number of files.
+fn check(root: &Path) -> anyhow::Result<Status> {
+    let count = root.join(COUNT);
+    let recorded = fs::read_to_string(&count);
+    let recorded = recorded.with_context(|| format!("{}: cannot be read", count.display()))?;
+    let mut status = Status::Passed;
+    for line in recorded.lines() {
+        let Some((name, least)) = line
+            .split_once(' ')
+            .and_then(|(name, number)| Some((name, number.trim().parse::<usize>().ok()?)))
+        else {
+            bail!("{}: \"{line}\" is not a directory and a number", count.display());
+        };
+        let files = files(&root.join(name))?;
+        for path in &files {
+            status = status.max(check_one(path)?);
+        }
+        say(&format!("{}: {} files, {least} at least", root.join(name).display(), files.len()))?;
+        if files.len() < least {
+            status = status.max(Status::Diverged);
+        }
+    }
+    Ok(status)
+}
+
+/// The files in a directory, in order of their names.
+fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let cannot = || format!("{}: cannot be read", directory.display());
+    let entries = fs::read_dir(directory).with_context(cannot)?;
+    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|it| it.path())).collect();
+    let mut paths = paths.with_context(cannot)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn check_one(path: &Path) -> anyhow::Result<Status> {
+    let scenario = input::scenario(path)?;
+    let report = report(&scenario).with_context(|| format!("{}", path.display()))?;
+    let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
+    let as_expected = match &scenario.expect {
+        Some(expected) => expected.verdict == verdict && expected.digest == digest,
+        // Fuzz inputs say nothing: they pass.
+        None => report.verdict == Verdict::Pass,
+    };
+    if as_expected {
+        return Ok(Status::Passed);
+    }
+    let command = failure::replay_command(path, &DeviceArg::default());
+    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
+    Ok(Status::Diverged)
+}

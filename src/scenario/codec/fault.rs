@@ -1,0 +1,126 @@
+//! Faults and survivors as numbers.
+
+use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+
+/// Kinds of faults that tell have numbers up to this one; the numbers of those beyond the last are
+/// mapped to them, up to [`LAST_FAULT`], and above that there is none.
+const HONEST: u8 = 13;
+const LAST_KIND: u8 = 21;
+const FIRST_MAPPED: u8 = LAST_KIND + 1;
+const LAST_FAULT: u8 = 0x3f;
+
+/// More raw calls an operation hardly makes; higher numbers are mapped to fewer calls.
+const CALLS: u8 = 16;
+const FIRST_CALLS: u8 = 4;
+
+/// Numbers of bytes, bits and sectors that do not fit are mapped below this.
+const COUNTS: u64 = 8192;
+
+/// Most steps that a call is delayed by, or calls that find no space.
+const FEW: u64 = 64;
+
+/// A distance in sectors that does not fit is mapped to less than this, either way.
+const FAR: i32 = 8;
+
+/// The fault of these numbers, if it is one.
+pub(super) fn fault(kind: u8, call: u8, parameter: u64) -> Option<Fault> {
+    let call = if call < CALLS { call } else { call % FIRST_CALLS };
+    Some(Fault { call: u32::from(call), kind: kind_of(kind, parameter)? })
+}
+
+/// The numbers are part of the format: they are never changed, nor used again.
+fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
+    let code = match code {
+        1..=LAST_KIND => code,
+        FIRST_MAPPED..=LAST_FAULT => 1 + code % HONEST,
+        _ => return None,
+    };
+    let count = u32::try_from(parameter).unwrap_or_else(|_| low(parameter % COUNTS + 1));
+    let few = if parameter <= FEW { low(parameter) } else { low(parameter % FEW) };
+    Some(match code {
+        1 => FaultKind::Interrupted,
+        2 => FaultKind::ShortRead(count),
+        3 => FaultKind::ShortWrite(count),
+        4 => FaultKind::Eio,
+        5 => FaultKind::Enospc,
+        6 => FaultKind::EnospcFor(few),
+        7 => FaultKind::WriteZero,
+        8 => FaultKind::SyncFailed(Dirty::Kept),
+        9 => FaultKind::SyncFailed(Dirty::Dropped),
+        10 => FaultKind::SyncFailed(Dirty::Partly(parameter)),
+        11 => FaultKind::WritebackFailed,
+        12 => FaultKind::Latency(few),
+        13 => FaultKind::LateReturn(few),
+        14 => FaultKind::Edquot,
+        15 => FaultKind::Efbig,
+        16 => FaultKind::BitFlip(count),
+        17 => FaultKind::LostWrite,
+        18 => FaultKind::MisdirectedWrite(distance(parameter)),
+        19 => FaultKind::MisdirectedRead(distance(parameter)),
+        20 => FaultKind::StaleRead,
+        _ => FaultKind::LatentSector(count),
+    })
+}
+
+/// The number and the parameter of a kind.
+pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
+    let bits = |sectors: i32| u64::from(sectors.cast_unsigned());
+    match kind {
+        FaultKind::Interrupted => (1, 0),
+        FaultKind::ShortRead(count) => (2, count.into()),
+        FaultKind::ShortWrite(count) => (3, count.into()),
+        FaultKind::Eio => (4, 0),
+        FaultKind::Enospc => (5, 0),
+        FaultKind::EnospcFor(calls) => (6, calls.into()),
+        FaultKind::WriteZero => (7, 0),
+        FaultKind::SyncFailed(Dirty::Kept) => (8, 0),
+        FaultKind::SyncFailed(Dirty::Dropped) => (9, 0),
+        FaultKind::SyncFailed(Dirty::Partly(seed)) => (10, seed),
+        FaultKind::WritebackFailed => (11, 0),
+        FaultKind::Latency(steps) => (12, steps.into()),
+        FaultKind::LateReturn(steps) => (13, steps.into()),
+        FaultKind::Edquot => (14, 0),
+        FaultKind::Efbig => (15, 0),
+        FaultKind::BitFlip(bit) => (16, bit.into()),
+        FaultKind::LostWrite => (17, 0),
+        FaultKind::MisdirectedWrite(sectors) => (18, bits(sectors)),
+        FaultKind::MisdirectedRead(sectors) => (19, bits(sectors)),
+        FaultKind::StaleRead => (20, 0),
+        FaultKind::LatentSector(sector) => (21, sector.into()),
+    }
+}
+
+/// A number of sectors, as the bits of an `i32`.
+fn distance(parameter: u64) -> i32 {
+    match u32::try_from(parameter) {
+        Ok(bits) => bits.cast_signed(),
+        Err(_) => low(parameter % 16).cast_signed() - FAR,
+    }
+}
+
+/// A number that is small.
+fn low(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// The policies that the contract knows have numbers below this; those that are no policy's are
+/// mapped to them.
+const WITHIN_CONTRACT: u8 = 9;
+
+/// The policy of this number, as [`Survivors::code`] has it.
+pub(super) fn survivors(code: u8, seed: u64) -> Survivors {
+    match if code < 12 { code } else { code % WITHIN_CONTRACT } {
+        0 => Survivors::All,
+        1 => Survivors::None,
+        2 => Survivors::Random(seed),
+        3 => Survivors::Runs(seed),
+        4 => Survivors::NewestKept,
+        5 => Survivors::NewestLost,
+        6 => Survivors::OneKept(seed),
+        7 => Survivors::OneLost(seed),
+        8 => Survivors::Mask(seed),
+        9 => Survivors::TornBytes(seed),
+        10 => Survivors::Garbage(seed),
+        _ => Survivors::Unreadable(seed),
+    }
+}
