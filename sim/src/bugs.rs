@@ -3,9 +3,9 @@
 use crate::campaign::{in_parallel, now, processors};
 use crate::cli::{BugsArgs, Format};
 use crate::zoo::{CATALOGUE, Specimen};
-use crate::{Status, complain, quiet, say};
+use crate::{Status, complain, failure, quiet, say};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, Options, Runner};
+use blocktwin::lockstep::{Budget, Options, Runner, Shrunk};
 use blocktwin::model::Kind;
 use blocktwin::scenario::{Profile, Scenario, generate};
 use indicatif::ProgressBar;
@@ -90,16 +90,20 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
     let found = catches.len();
     let complete = found as u64 == args.bases;
     let median = if complete { median(catches) } else { None };
-    let shrunk_ops = median.as_ref().map(|it| shrunk_ops(specimen, &it.scenario)).transpose()?;
-    Ok(Row { specimen, median, found, shrunk_ops: shrunk_ops.flatten() })
+    let smallest = median.as_ref().map(|it| smallest(specimen, &it.scenario)).transpose()?;
+    let smallest = smallest.flatten();
+    if let (Some(directory), Some(Shrunk { scenario, report, .. })) = (&args.save, &smallest) {
+        failure::save(directory, specimen.name, scenario, &report.verdict, report.digest)?;
+    }
+    let shrunk_ops = smallest.map(|smallest| smallest.scenario.steps.len());
+    Ok(Row { specimen, median, found, shrunk_ops })
 }
 
-/// How few operations show the bug.
-fn shrunk_ops(specimen: &Specimen, scenario: &Scenario) -> anyhow::Result<Option<usize>> {
+/// The smallest scenario that shows the bug.
+fn smallest(specimen: &Specimen, scenario: &Scenario) -> anyhow::Result<Option<Shrunk>> {
     let mut runner = Runner::new(specimen.subject(), Medium::Memory);
     let (options, budget) = (Options::default(), Budget { runs: SHRINKING });
-    let shrunk = quiet::panics(|| runner.shrink(scenario, options, budget, |_| ()))?;
-    Ok(shrunk.map(|shrunk| shrunk.scenario.steps.len()))
+    Ok(quiet::panics(|| runner.shrink(scenario, options, budget, |_| ()))?)
 }
 
 fn hunt_from(args: &BugsArgs, specimen: &Specimen, base: u64) -> anyhow::Result<Option<Catch>> {

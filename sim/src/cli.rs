@@ -188,6 +188,10 @@ pub(crate) struct BugsArgs {
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     pub(crate) scenarios: u64,
 
+    /// Where to save the smallest scenario of each bug.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
+
     /// From so many base seeds each bug is hunted: 0, 1000000 and so on.
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = value_parser!(u64).range(1..=99))]

@@ -1,7 +1,7 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
 use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
-use crate::{Status, failure, input, quiet, say};
+use crate::{Status, failure, input, quiet, say, zoo};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict};
@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 /// How many files each directory of the corpus holds at least.
 const COUNT: &str = "COUNT";
+
+/// The directory of scenarios that show planted bugs.
+const KNOWN_BUGS: &str = "known_bugs";
 
 /// Most seeds that are exported at once.
 const MOST_SEEDS: u64 = 100_000;
@@ -114,8 +117,9 @@ fn check(root: &Path) -> anyhow::Result<Status> {
             bail!("{}: \"{line}\" is not a directory and a number", count.display());
         };
         let files = files(&root.join(name))?;
+        let check = if name == KNOWN_BUGS { check_known } else { check_one };
         for path in &files {
-            status = status.max(check_one(path)?);
+            status = status.max(check(path)?);
         }
         say(&format!("{}: {} files, {least} at least", root.join(name).display(), files.len()))?;
         if files.len() < least {
@@ -133,6 +137,28 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut paths = paths.with_context(cannot)?;
     paths.sort();
     Ok(paths)
+}
+
+/// A scenario that shows a planted bug, for which the file is named: it shows that bug, and the
+/// real device passes it.
+fn check_known(path: &Path) -> anyhow::Result<Status> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let Some(specimen) = zoo::find(&name) else {
+        bail!("{}: no planted bug is called \"{name}\"", path.display());
+    };
+    let scenario = input::scenario(path)?;
+    let mut runner = Runner::new(specimen.subject(), Medium::Memory);
+    let shown = quiet::panics(|| runner.run(&scenario, Options::default()))?;
+    let real = report(&scenario)?;
+    let (verdict, digest) = (shown.verdict.expected(), shown.digest.to_string());
+    let as_expected =
+        scenario.expect.as_ref().is_some_and(|it| it.verdict == verdict && it.digest == digest);
+    if as_expected && real.verdict == Verdict::Pass {
+        return Ok(Status::Passed);
+    }
+    let command = failure::replay_command(path, &DeviceArg(Some(specimen)));
+    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
+    Ok(Status::Diverged)
 }
 
 fn check_one(path: &Path) -> anyhow::Result<Status> {

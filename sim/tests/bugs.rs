@@ -55,6 +55,19 @@ fn every_planted_bug_is_found() {
     }
 }
 
+/// Of every planted bug the corpus holds the smallest scenario, which shows it and nothing else.
+#[test]
+fn known_bugs_show_what_they_are_kept_for() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let checked = blocktwin(&["corpus", "check", &format!("{root}/corpus")]);
+    assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+    for bug in hunt(&["--scenarios", ENOUGH], 0)["bugs"].as_array().expect("a list") {
+        let name = bug["name"].as_str().expect("a name");
+        let kept = format!("{root}/corpus/known_bugs/{name}.ron");
+        assert!(std::path::Path::new(&kept).is_file(), "{kept} is missing");
+    }
+}
+
 #[test]
 fn a_bug_that_is_not_found_is_told() {
     let score = hunt(&["--scenarios", "1", "third-boot", "offset-44-bits"], 3);

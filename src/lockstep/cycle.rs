@@ -1,7 +1,7 @@
 //! A run: power cycles, one after another, with what is read back between them.
 
 use super::scope::{Ended, scoped};
-use super::session::{Inner, Session, Stop, with_evidence};
+use super::session::{Inner, Session, Stop, UNREAD, with_evidence};
 use super::subject::Subject;
 use super::trace::Log;
 use super::{Divergence, Options, Report, Verdict};
@@ -312,6 +312,7 @@ async fn read_piece<D: Device>(
 ) -> Result<bool, Violation> {
     let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
     let mut buffer = device.allocate_buffer(size).await.map_err(unreadable)?;
+    buffer.as_mut_slice().fill(UNREAD);
     session.disk.begin(0, &[]);
     let read = device.read(offset, buffer.as_mut()).await;
     let report: CallReport = session.disk.end(0, false);

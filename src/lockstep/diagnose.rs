@@ -4,6 +4,7 @@
 //! all (*stale*), somewhere else (*misdirected*) or nowhere (*lost*), only looking again can tell.
 
 use super::cycle::{Run, pieces};
+use super::session::UNREAD;
 use super::subject::Subject;
 use crate::device::Device;
 use crate::model::{Content, Expected, Kind, Violation};
@@ -66,6 +67,7 @@ impl<S: Subject> Run<'_, '_, S> {
             for (offset, length) in pieces {
                 let Ok(length) = usize::try_from(length) else { continue };
                 let Ok(mut buffer) = device.allocate_buffer(length).await else { continue };
+                buffer.as_mut_slice().fill(UNREAD);
                 // What cannot be read cannot be found.
                 if device.read(offset, buffer.as_mut()).await.is_err() {
                     continue;

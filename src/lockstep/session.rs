@@ -13,8 +13,9 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};
 
-/// What a read buffer holds before it is read into: nothing that the harness ever writes.
-const UNREAD: u8 = 0x5a;
+/// What a read buffer holds before it is read into: nothing that the harness ever writes, and not
+/// what an earlier run has left there.
+pub(super) const UNREAD: u8 = 0x5a;
 
 /// Why a power cycle ended.
 pub(super) enum Stop {
