@@ -125,3 +125,17 @@ fn candidates_are_scenarios() {
         }
     }
 }
+
+/// A device that says it has read what it has not shows whatever was in the buffer before.
+#[test]
+fn what_an_earlier_run_left_in_a_buffer_changes_nothing() {
+    let runner = || Runner::new(Bug::ShortReadBelieved, Medium::Memory);
+    let mut used = runner();
+    for seed in 0..300 {
+        let scenario = generate(seed, Profile::Default);
+        let [fresh, again] = [&mut runner(), &mut used]
+            .map(|runner| runner.run(&scenario, Options::default()).unwrap());
+        assert_eq!(fresh.verdict, again.verdict, "seed {seed}");
+        assert_eq!(fresh.digest, again.digest, "seed {seed}");
+    }
+}
