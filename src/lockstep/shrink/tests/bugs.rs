@@ -21,6 +21,7 @@ pub(super) enum Bug {
     FuaIgnored,
     TrimTooLong,
     ShortReadBelieved,
+    ReadsNothing,
     WriteResumedAtOddByte,
     InterruptionSurfaced,
     LocksInTwoOrders,
@@ -88,6 +89,9 @@ impl Device for Buggy {
             self.device.read(offset, buffer.reborrow()).await?;
             buffer.as_mut_slice().fill(0);
             self.device.file().read_at(buffer.as_mut_slice(), offset).await?;
+            return Ok(());
+        }
+        if self.bug == Bug::ReadsNothing {
             return Ok(());
         }
         self.device.read(offset, buffer).await
