@@ -59,6 +59,26 @@ impl Survivors {
         }
     }
 
+    /// The policy of this number, with this parameter where it has one: the inverse of
+    /// [`code`](Self::code).
+    pub fn from_code(code: u64, seed: u64) -> Option<Self> {
+        Some(match code {
+            0 => Self::All,
+            1 => Self::None,
+            2 => Self::Random(seed),
+            3 => Self::Runs(seed),
+            4 => Self::NewestKept,
+            5 => Self::NewestLost,
+            6 => Self::OneKept(seed),
+            7 => Self::OneLost(seed),
+            8 => Self::Mask(seed),
+            9 => Self::TornBytes(seed),
+            10 => Self::Garbage(seed),
+            11 => Self::Unreadable(seed),
+            _ => return None,
+        })
+    }
+
     /// Whether no device over a plain file could promise anything of the sectors that this damages.
     pub fn is_beyond_contract(self) -> bool {
         matches!(self, Self::TornBytes(_) | Self::Garbage(_) | Self::Unreadable(_))
@@ -159,6 +179,16 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_policy_has_its_own_number() {
+        for code in 0..12 {
+            let survivors = Survivors::from_code(code, 7).unwrap();
+            assert_eq!(survivors.code().0, code);
+            assert_eq!(Survivors::from_code(code, survivors.code().1), Some(survivors));
+        }
+        assert_eq!(Survivors::from_code(12, 7), None);
+    }
 
     #[test]
     fn policies_choose_what_they_say() {

@@ -214,10 +214,6 @@ impl ModelDevice {
         if state.closed { Err(DeviceError::Closed) } else { Ok(state) }
     }
 
-    fn checked(&self, offset: u64, length: u64) -> Result<Range<u64>, DeviceError> {
-        self.geometry.check(offset, length)
-    }
-
     fn change(&self, state: &mut State, range: &Range<u64>, change: impl FnOnce(&mut Sparse<u8>)) {
         let sector_size = self.geometry.sector_size() as usize;
         for sector in self.geometry.sectors(range) {
@@ -240,7 +236,7 @@ impl ModelDevice {
         length: u64,
     ) -> Result<(MutexGuard<'_, State>, Range<u64>), DeviceError> {
         let state = self.open()?;
-        let range = self.checked(offset, length)?;
+        let range = self.geometry.check(offset, length)?;
         state.check_sync()?;
         Ok((state, range))
     }
@@ -261,7 +257,7 @@ impl Device for ModelDevice {
 
     async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
         let mut state = self.open()?;
-        let range = self.checked(offset, buffer.len() as u64)?;
+        let range = self.geometry.check(offset, buffer.len() as u64)?;
         state
             .fail(|failure| if let Failure::Read(errno) = failure { Some(errno) } else { None })?;
         state.visible.read(range.start, buffer.as_mut_slice());

@@ -336,16 +336,8 @@ impl Generator {
             let beyond = [Survivors::TornBytes, Survivors::Garbage, Survivors::Unreadable];
             return self.crash.pick(&beyond)(seed);
         }
-        match self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]) {
-            0 => Survivors::All,
-            1 => Survivors::None,
-            2 => Survivors::Random(seed),
-            3 => Survivors::Runs(seed),
-            4 => Survivors::NewestKept,
-            5 => Survivors::NewestLost,
-            6 => Survivors::OneKept(seed),
-            7 => Survivors::OneLost(seed),
-            _ => Survivors::Mask(seed),
-        }
+        // In the order of their numbers.
+        let drawn = self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]);
+        Survivors::from_code(drawn as u64, seed).unwrap_or(Survivors::None)
     }
 }

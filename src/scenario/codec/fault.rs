@@ -109,18 +109,6 @@ const WITHIN_CONTRACT: u8 = 9;
 
 /// The policy of this number, as [`Survivors::code`] has it.
 pub(super) fn survivors(code: u8, seed: u64) -> Survivors {
-    match if code < 12 { code } else { code % WITHIN_CONTRACT } {
-        0 => Survivors::All,
-        1 => Survivors::None,
-        2 => Survivors::Random(seed),
-        3 => Survivors::Runs(seed),
-        4 => Survivors::NewestKept,
-        5 => Survivors::NewestLost,
-        6 => Survivors::OneKept(seed),
-        7 => Survivors::OneLost(seed),
-        8 => Survivors::Mask(seed),
-        9 => Survivors::TornBytes(seed),
-        10 => Survivors::Garbage(seed),
-        _ => Survivors::Unreadable(seed),
-    }
+    let mapped = || Survivors::from_code((code % WITHIN_CONTRACT).into(), seed);
+    Survivors::from_code(code.into(), seed).or_else(mapped).unwrap_or(Survivors::None)
 }
