@@ -8,27 +8,28 @@ use std::collections::BTreeMap;
 /// simulated are small, and a device of 16 TiB has to work too.
 const NEAR: u64 = 1 << 12;
 
-/// A sparse vector of `u64::MAX` elements, in chunks; what was never touched is `T::default()`.
+/// A sparse vector of `u64::MAX` elements, in chunks of `LENGTH`, a power of two so that elements
+/// are found by shifting; what was never touched is `T::default()`.
 #[derive(Debug)]
-pub(crate) struct Sparse<T> {
-    chunk_length: usize,
+pub(crate) struct Sparse<T, const LENGTH: usize> {
     near: Vec<Option<Box<[T]>>>,
     far: BTreeMap<u64, Box<[T]>>,
     /// Chunks given up by [`clear`](Self::clear), all default, kept for the next use.
     spare: Vec<Box<[T]>>,
 }
 
-impl<T: Clone + Default> Sparse<T> {
-    /// Empty, in chunks of `chunk_length` elements.
-    pub(crate) fn new(chunk_length: usize) -> Self {
-        Self { chunk_length, near: Vec::new(), far: BTreeMap::new(), spare: Vec::new() }
+impl<T: Clone + Default, const LENGTH: usize> Sparse<T, LENGTH> {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        const { assert!(LENGTH.is_power_of_two()) };
+        Self { near: Vec::new(), far: BTreeMap::new(), spare: Vec::new() }
     }
 
     /// The chunk number of an element, and its place inside the chunk.
-    pub(crate) fn locate(&self, index: u64) -> (u64, usize) {
-        let length = self.chunk_length as u64;
-        // The remainder is below a `usize`.
-        #[expect(clippy::cast_possible_truncation, reason = "less than chunk_length, a usize")]
+    #[inline]
+    pub(crate) fn locate(index: u64) -> (u64, usize) {
+        let length = LENGTH as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "less than LENGTH, a usize")]
         let within = (index % length) as usize;
         (index / length, within)
     }
@@ -51,8 +52,8 @@ impl<T: Clone + Default> Sparse<T> {
 
     /// A chunk, touched now if not before.
     pub(crate) fn chunk_mut(&mut self, chunk: u64) -> &mut [T] {
-        let (length, spare) = (self.chunk_length, &mut self.spare);
-        let fresh = || spare.pop().unwrap_or_else(|| vec![T::default(); length].into());
+        let spare = &mut self.spare;
+        let fresh = || spare.pop().unwrap_or_else(|| vec![T::default(); LENGTH].into());
         match usize::try_from(chunk) {
             Ok(at) if chunk < NEAR => {
                 if self.near.len() <= at {
@@ -66,22 +67,21 @@ impl<T: Clone + Default> Sparse<T> {
 
     /// One element, if its chunk was ever touched.
     pub(crate) fn get(&self, index: u64) -> Option<&T> {
-        let (chunk, within) = self.locate(index);
+        let (chunk, within) = Self::locate(index);
         Some(&self.chunk(chunk)?[within])
     }
 
     /// One element, touched now if not before.
     pub(crate) fn get_mut(&mut self, index: u64) -> &mut T {
-        let (chunk, within) = self.locate(index);
+        let (chunk, within) = Self::locate(index);
         &mut self.chunk_mut(chunk)[within]
     }
 
     /// The touched chunks in order, each with the index of its first element.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (u64, &[T])> {
-        let length = self.chunk_length as u64;
         let near = (0..).zip(&self.near).filter_map(|(at, chunk)| Some((at, chunk.as_deref()?)));
         let far = self.far.iter().map(|(&at, chunk)| (at, &**chunk));
-        near.chain(far).map(move |(at, chunk)| (at * length, chunk))
+        near.chain(far).map(|(at, chunk)| (at * LENGTH as u64, chunk))
     }
 
     /// Forgets everything, at the price of what was touched; memory is kept for the next use.
@@ -95,7 +95,7 @@ impl<T: Clone + Default> Sparse<T> {
     }
 }
 
-impl Sparse<u8> {
+impl<const LENGTH: usize> Sparse<u8, LENGTH> {
     /// Copies the bytes from `offset` on into `buffer`.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) {
         self.pieces(offset, buffer.len(), |chunk, within, at| {
@@ -107,12 +107,20 @@ impl Sparse<u8> {
         });
     }
 
+    /// Appends the `length` bytes from `offset` on to `buffer`.
+    pub(crate) fn append_to(&self, offset: u64, length: usize, buffer: &mut Vec<u8>) {
+        self.pieces(offset, length, |chunk, within, at| match self.chunk(chunk) {
+            Some(bytes) => buffer.extend_from_slice(&bytes[within..within + at.len()]),
+            None => buffer.resize(buffer.len() + at.len(), 0),
+        });
+    }
+
     /// Copies `data` to `offset`.
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) {
-        let (mut chunk, mut within) = self.locate(offset);
+        let (mut chunk, mut within) = Self::locate(offset);
         let mut data = data;
         while !data.is_empty() {
-            let count = data.len().min(self.chunk_length - within);
+            let count = data.len().min(LENGTH - within);
             let (piece, rest) = data.split_at(count);
             self.chunk_mut(chunk)[within..within + count].copy_from_slice(piece);
             (chunk, within, data) = (chunk + 1, 0, rest);
@@ -122,17 +130,17 @@ impl Sparse<u8> {
     /// Zeroes `length` bytes from `offset` on, without touching what was never touched.
     pub(crate) fn zero(&mut self, offset: u64, length: u64) {
         let end = offset.saturating_add(length);
-        let (first, _) = self.locate(offset);
+        let (first, _) = Self::locate(offset);
         let touched: Vec<u64> = self
             .chunks()
             .map(|(start, _)| start)
-            .filter(|&start| start < end && self.locate(start).0 >= first)
+            .filter(|&start| start < end && Self::locate(start).0 >= first)
             .collect();
         for start in touched {
-            let size = self.chunk_length as u64;
+            let size = LENGTH as u64;
             let from = offset.max(start) - start;
             let to = end.min(start + size) - start;
-            let (chunk, _) = self.locate(start);
+            let (chunk, _) = Self::locate(start);
             if let (Ok(from), Ok(to), Some(bytes)) =
                 (usize::try_from(from), usize::try_from(to), self.existing_mut(chunk))
             {
@@ -148,10 +156,10 @@ impl Sparse<u8> {
         length: usize,
         mut each: impl FnMut(u64, usize, std::ops::Range<usize>),
     ) {
-        let (mut chunk, mut within) = self.locate(offset);
+        let (mut chunk, mut within) = Self::locate(offset);
         let mut at = 0;
         while at < length {
-            let count = (length - at).min(self.chunk_length - within);
+            let count = (length - at).min(LENGTH - within);
             each(chunk, within, at..at + count);
             (chunk, within, at) = (chunk + 1, 0, at + count);
         }
@@ -164,7 +172,7 @@ mod tests {
 
     #[test]
     fn bytes_are_where_they_were_put_and_zero_elsewhere() {
-        let mut sparse = Sparse::<u8>::new(1024);
+        let mut sparse = Sparse::<u8, 1024>::new();
         for offset in [0, 1000, 1 << 20, (1 << 50) + 700] {
             sparse.write(offset, &[9; 2000]);
             let mut buffer = [1; 2200];

@@ -196,8 +196,11 @@ impl State {
     /// nor are those of `healed` wrong or unreadable.
     fn remember(&mut self, sectors: Range<u64>, healed: &Range<u64>) {
         let size = self.sector_size;
-        let place = self.undo.record(sectors.start, sectors.end - sectors.start, size);
-        self.visible.read(sectors.start * size as u64, place);
+        let Ok(count) = usize::try_from(sectors.end - sectors.start) else { return };
+        let visible = &self.visible;
+        let place = self.undo.record(sectors.start, size, |held| {
+            visible.append_to(sectors.start * size as u64, count * size, held);
+        });
         self.cuts.retain(|cut| {
             let inside = sectors.contains(&cut.sector);
             if let Ok(at) = usize::try_from(cut.sector.wrapping_sub(sectors.start))
@@ -207,8 +210,10 @@ impl State {
             }
             !inside
         });
-        for &sector in self.wrong.range(sectors.clone()) {
-            self.undo.replaced_wrong(sector);
+        if !self.wrong.is_empty() {
+            for &sector in self.wrong.range(sectors.clone()) {
+                self.undo.replaced_wrong(sector);
+            }
         }
         self.heal(&(healed.start.max(sectors.start)..healed.end.min(sectors.end)));
     }

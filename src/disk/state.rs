@@ -81,7 +81,7 @@ const REFUSALS: u32 = 2;
 pub(super) struct State {
     pub(super) sector_size: usize,
     pub(super) length: u64,
-    pub(super) visible: Sparse<u8>,
+    pub(super) visible: Sparse<u8, CHUNK>,
     pub(super) undo: Undo,
     pub(super) cuts: Vec<Cut>,
     /// Sectors that silently hold something else than was written to them last.
@@ -110,7 +110,7 @@ impl State {
         Self {
             sector_size: 512,
             length: 0,
-            visible: Sparse::new(CHUNK),
+            visible: Sparse::new(),
             undo: Undo::default(),
             cuts: Vec::new(),
             wrong: BTreeSet::new(),
@@ -183,7 +183,7 @@ impl State {
             }
             if cut.owners.is_empty() {
                 undo.next_call();
-                undo.record(cut.sector, 1, sector_size).copy_from_slice(&cut.before);
+                undo.record(cut.sector, sector_size, |held| held.append(&mut cut.before));
                 if wrong.contains(&cut.sector) {
                     undo.replaced_wrong(cut.sector);
                 }

@@ -27,6 +27,14 @@ struct Change {
     dropped: bool,
 }
 
+impl Change {
+    /// A change that the raw call `call` makes, of the length unless it says otherwise.
+    fn of(call: u64) -> Self {
+        let (what, replaced_wrong, dropped) = (LENGTH, false, false);
+        Self { what, replaced: 0, number: 0, call, replaced_wrong, dropped }
+    }
+}
+
 /// The unsynced changes of a file, in order.
 #[derive(Debug, Default)]
 pub(super) struct Undo {
@@ -66,18 +74,6 @@ impl Undo {
         self.changes.partition_point(|change| change.number < mark)
     }
 
-    fn push(&mut self, what: u64, replaced: u64) {
-        self.changes.push(Change {
-            what,
-            replaced,
-            number: self.made,
-            call: self.calls,
-            replaced_wrong: false,
-            dropped: false,
-        });
-        self.made += 1;
-    }
-
     /// What is recorded from now on is made by another raw call.
     pub(super) fn next_call(&mut self) {
         self.calls += 1;
@@ -113,21 +109,31 @@ impl Undo {
         }
     }
 
-    /// Records that `sectors` sectors from `first` on are about to change. Gives the place for what
-    /// they hold now, to be filled in by the caller.
-    pub(super) fn record(&mut self, first: u64, sectors: u64, sector_size: usize) -> &mut [u8] {
+    /// Records that the sectors from `first` on are about to change. `held` appends what they hold
+    /// now, all of it, which is given back to be corrected.
+    pub(super) fn record(
+        &mut self,
+        first: u64,
+        sector_size: usize,
+        held: impl FnOnce(&mut Vec<u8>),
+    ) -> &mut [u8] {
         let start = self.arena.len();
-        for index in 0..sectors {
-            self.push(first + index + 1, start as u64 + index * sector_size as u64);
-        }
-        let bytes = usize::try_from(sectors).unwrap_or(0) * sector_size;
-        self.arena.resize(start + bytes, 0);
+        held(&mut self.arena);
+        let places = (start..self.arena.len()).step_by(sector_size);
+        let (mut number, call) = (self.made, self.calls);
+        self.changes.extend(places.zip(first + 1..).map(|(place, what)| {
+            number += 1;
+            Change { what, replaced: place as u64, number: number - 1, ..Change::of(call) }
+        }));
+        self.made = number;
         &mut self.arena[start..]
     }
 
     /// Records that the length is about to change from `length`.
     pub(super) fn record_length(&mut self, length: u64) {
-        self.push(LENGTH, length);
+        let change = Change { replaced: length, number: self.made, ..Change::of(self.calls) };
+        self.changes.push(change);
+        self.made += 1;
     }
 
     /// A sync that began at `mark` has succeeded: what was there then is durable.
@@ -287,7 +293,7 @@ mod tests {
         fn write(&mut self, sector: usize, value: u8) {
             self.undo.next_call();
             let old = [self.visible[sector]; SECTOR];
-            self.undo.record(sector as u64, 1, SECTOR).copy_from_slice(&old);
+            self.undo.record(sector as u64, SECTOR, |held| held.extend_from_slice(&old));
             self.visible[sector] = value;
         }
 

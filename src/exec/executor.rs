@@ -1,5 +1,6 @@
 //! The tasks of one power cycle, and the loop that runs them.
 
+use smallvec::SmallVec;
 use std::fmt;
 use std::pin::Pin;
 use std::task::Context;
@@ -39,9 +40,9 @@ use super::task::{MAX_TASKS, Runnable, TaskId};
 /// ```
 pub struct Executor<'a, S> {
     runtime: &'a mut Runtime<S>,
-    /// By slot. The array is inline, so that a new executor allocates nothing, and drops its
-    /// elements in ascending order, which is what the documentation promises.
-    tasks: [Option<Task<'a>>; MAX_TASKS],
+    /// By slot, as far as slots were ever used. Few are inline, so that a new executor allocates
+    /// nothing. They are dropped in ascending order, which is what the documentation promises.
+    tasks: SmallVec<[Option<Task<'a>>; 8]>,
     /// A bit is set when its slot is given to a task, and cleared when the task ends.
     live: u64,
     /// A bit is set when its task is spawned or woken, and cleared when it is polled. The bits of
@@ -56,7 +57,7 @@ struct Task<'a> {
 
 impl<'a, S: Schedule> Executor<'a, S> {
     pub(super) fn new(runtime: &'a mut Runtime<S>) -> Self {
-        Self { runtime, tasks: [const { None }; MAX_TASKS], live: 0, ready: 0 }
+        Self { runtime, tasks: SmallVec::new(), live: 0, ready: 0 }
     }
 
     /// Adds a task, runnable from the start. It is polled by [`run`](Self::run) only.
@@ -82,7 +83,12 @@ impl<'a, S: Schedule> Executor<'a, S> {
         let Some(task) = free else {
             panic!("cannot spawn \"{name}\": {MAX_TASKS} tasks are alive already");
         };
-        self.tasks[task.index()] = Some(Task { name, future: Box::pin(future) });
+        let slot = Some(Task { name, future: Box::pin(future) });
+        match self.tasks.get_mut(task.index()) {
+            Some(free) => *free = slot,
+            // Free slots are given away lowest first, so that it is the next.
+            None => self.tasks.push(slot),
+        }
         self.live |= task.bit();
         self.ready |= task.bit();
         self.runtime.wakeups.prepare(task);

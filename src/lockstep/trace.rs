@@ -153,11 +153,9 @@ impl Log {
         self.pending.clear();
     }
 
-    fn numbers(&mut self, tag: u8, numbers: &[u64]) {
+    fn numbers<const COUNT: usize>(&mut self, tag: u8, numbers: [u64; COUNT]) {
         self.pending.push(tag);
-        for number in numbers {
-            self.pending.extend_from_slice(&number.to_le_bytes());
-        }
+        self.pending.extend_from_slice(numbers.map(u64::to_le_bytes).as_flattened());
         if self.pending.len() >= PENDING {
             self.fold();
         }
@@ -171,8 +169,10 @@ impl Log {
 
     fn ops(&mut self, ops: &[OpId]) {
         self.pending.extend_from_slice(&(ops.len() as u64).to_le_bytes());
-        for op in ops {
-            self.pending.extend_from_slice(&op.to_le_bytes());
+        let start = self.pending.len();
+        self.pending.resize(start + size_of_val(ops), 0);
+        for (place, op) in self.pending[start..].as_chunks_mut().0.iter_mut().zip(ops) {
+            *place = op.to_le_bytes();
         }
     }
 
@@ -187,7 +187,7 @@ impl Log {
             Request::Barrier => 5,
             Request::Close => 6,
         };
-        self.numbers(1, &[op.into(), kind, offset, length]);
+        self.numbers(1, [op.into(), kind, offset, length]);
         self.keep(|| Event::Began(op, request));
     }
 
@@ -199,39 +199,39 @@ impl Log {
         let fault = raw.fault.map_or(0, |fault| fault as u64 + 1);
         let call = raw.call as u64;
         let [failed, value] = result;
-        self.numbers(2, &[raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
+        self.numbers(2, [raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
         self.keep(|| Event::Raw(*raw));
     }
 
     pub(super) fn ended(&mut self, op: OpId, result: Result<(), DeviceError>, seen: &[OpId]) {
-        self.numbers(3, &[op.into(), error_code(result.err())]);
+        self.numbers(3, [op.into(), error_code(result.err())]);
         self.ops(seen);
         self.keep(|| Event::Ended(op, result, seen.to_vec()));
     }
 
     pub(super) fn cancelled(&mut self, op: OpId) {
-        self.numbers(4, &[op.into()]);
+        self.numbers(4, [op.into()]);
         self.keep(|| Event::Cancelled(op));
     }
 
     pub(super) fn refused(&mut self, op: OpId, error: DeviceError) {
-        self.numbers(5, &[op.into(), error_code(Some(error))]);
+        self.numbers(5, [op.into(), error_code(Some(error))]);
         self.keep(|| Event::Refused(op, error));
     }
 
     pub(super) fn crashed(&mut self, op: OpId, survivors: Survivors) {
         let (policy, seed) = survivors.code();
-        self.numbers(6, &[op.into(), policy, seed]);
+        self.numbers(6, [op.into(), policy, seed]);
         self.keep(|| Event::Crashed(op, survivors));
     }
 
     pub(super) fn opened(&mut self, result: Result<(), DeviceError>) {
-        self.numbers(7, &[error_code(result.err())]);
+        self.numbers(7, [error_code(result.err())]);
         self.keep(|| Event::Opened(result));
     }
 
     pub(super) fn read_back(&mut self, sector: u64, seen: &[OpId]) {
-        self.numbers(8, &[sector]);
+        self.numbers(8, [sector]);
         self.ops(seen);
         self.keep(|| Event::ReadBack(sector, seen.to_vec()));
     }

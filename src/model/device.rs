@@ -103,7 +103,7 @@ pub struct ModelDevice {
 
 #[derive(Debug)]
 struct State {
-    visible: Sparse<u8>,
+    visible: Sparse<u8, CHUNK>,
     /// Of each unsynced sector what is durable, and what it held since, but for what it holds now.
     unsynced: BTreeMap<u64, Vec<Box<[u8]>>>,
     closed: bool,
@@ -153,7 +153,7 @@ impl ModelDevice {
         let block_size = geometry.block_size() as usize;
         let source = BufferSource::new(HEAP.next_multiple_of(block_size));
         let state = State {
-            visible: Sparse::new(CHUNK),
+            visible: Sparse::new(),
             unsynced: BTreeMap::new(),
             closed: false,
             failures: Vec::new(),
@@ -214,7 +214,7 @@ impl ModelDevice {
         if state.closed { Err(DeviceError::Closed) } else { Ok(state) }
     }
 
-    fn change(&self, state: &mut State, range: &Range<u64>, change: impl FnOnce(&mut Sparse<u8>)) {
+    fn change(&self, state: &mut State, range: &Range<u64>, change: impl FnOnce(&mut Sparse<u8, CHUNK>)) {
         let sector_size = self.geometry.sector_size() as usize;
         for sector in self.geometry.sectors(range) {
             let mut held = vec![0; sector_size].into_boxed_slice();

@@ -41,7 +41,7 @@ struct Lists {
 #[derive(Debug)]
 pub(super) struct LegalSets {
     salt: u64,
-    sectors: Sparse<Sector>,
+    sectors: Sparse<Sector, CHUNK>,
     lists: Lists,
     times: Vec<Times>,
     doubt: Option<Doubt>,
@@ -54,7 +54,7 @@ impl LegalSets {
         let times = vec![Times { began: 0, ended: 0, succeeded: true }];
         Self {
             salt: 0,
-            sectors: Sparse::new(CHUNK),
+            sectors: Sparse::new(),
             lists: Lists::default(),
             times,
             doubt: None,
@@ -99,7 +99,7 @@ impl LegalSets {
     ) {
         let mut number = range.start;
         while number < range.end {
-            let (chunk, within) = self.sectors.locate(number);
+            let (chunk, within) = Sparse::<Sector, CHUNK>::locate(number);
             let sectors = &mut self.sectors.chunk_mut(chunk)[within..];
             for (sector, number) in sectors.iter_mut().zip(number..range.end) {
                 if sector.versions.is_empty() {

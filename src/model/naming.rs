@@ -5,9 +5,14 @@ use super::request::Request;
 use super::twin::Twin;
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
+use std::fmt;
 
 impl Twin {
-    pub(super) fn wrong_data(&self, what: &str, findings: Vec<Finding>) -> Result<(), Violation> {
+    pub(super) fn wrong_data(
+        &self,
+        what: fmt::Arguments<'_>,
+        findings: Vec<Finding>,
+    ) -> Result<(), Violation> {
         let Some(first) = findings.first() else { return Ok(()) };
         let kind = self.name(first, false);
         Err(Violation { kind, sentence: format!("{what} {kind}: {first}"), findings })

@@ -57,38 +57,93 @@ const fn inverse(odd: u64) -> u64 {
     x
 }
 
+/// Words that are handled side by side, which compilers turn into vectors.
+const LANES: usize = 8;
+
+/// A sector is a whole number of these.
+type Block = [[u8; 8]; LANES];
+
+/// The first words of a sector, and how much each differs from the one a block further on.
+struct Lanes {
+    words: [u64; LANES],
+    steps: [u64; LANES],
+}
+
+impl Lanes {
+    fn new(head: Head) -> Self {
+        let (mut words, mut steps) = ([0; LANES], [0; LANES]);
+        let Head(mut first, mut second) = head;
+        for at in (0..LANES).step_by(2) {
+            (words[at], words[at + 1]) = (first, second);
+            (first, second) = (first.wrapping_add(STEP.0), second.wrapping_add(STEP.1));
+            steps[at] = STEP.0.wrapping_mul(LANES as u64 / 2);
+            steps[at + 1] = STEP.1.wrapping_mul(LANES as u64 / 2);
+        }
+        Self { words, steps }
+    }
+
+    fn advance(&mut self) {
+        for (word, step) in self.words.iter_mut().zip(&self.steps) {
+            *word = word.wrapping_add(*step);
+        }
+    }
+}
+
 /// Writes the contents of one sector into `sector_bytes`.
 pub(crate) fn fill(sector_bytes: &mut [u8], salt: u64, op: OpId, sector: u64) {
-    let Head(mut first, mut second) = Head::new(salt, op, sector);
-    for pair in sector_bytes.chunks_exact_mut(16) {
-        pair[..8].copy_from_slice(&first.to_le_bytes());
-        pair[8..].copy_from_slice(&second.to_le_bytes());
-        (first, second) = (first.wrapping_add(STEP.0), second.wrapping_add(STEP.1));
+    let mut lanes = Lanes::new(Head::new(salt, op, sector));
+    for block in sector_bytes.as_chunks_mut().0.as_chunks_mut::<LANES>().0 {
+        for (place, word) in block.iter_mut().zip(&lanes.words) {
+            *place = word.to_le_bytes();
+        }
+        lanes.advance();
     }
 }
 
 /// Whether `sector_bytes` are exactly what `op` wrote to `sector`.
 pub(crate) fn matches(sector_bytes: &[u8], salt: u64, op: OpId, sector: u64) -> bool {
-    let Head(mut first, mut second) = Head::new(salt, op, sector);
-    let mut differ = 0;
-    for pair in sector_bytes.chunks_exact(16) {
-        let (a, b) = words(pair);
-        differ |= (a ^ first) | (b ^ second);
-        (first, second) = (first.wrapping_add(STEP.0), second.wrapping_add(STEP.1));
+    let head = Head::new(salt, op, sector);
+    // What is something else is so in its first words, unless it is torn.
+    if words(&sector_bytes[..16]) != (head.0, head.1) {
+        return false;
     }
-    differ == 0
+    let mut lanes = Lanes::new(head);
+    let mut differ = [0; LANES];
+    for block in blocks(sector_bytes) {
+        for ((seen, bytes), word) in differ.iter_mut().zip(block).zip(&lanes.words) {
+            *seen |= u64::from_le_bytes(*bytes) ^ word;
+        }
+        lanes.advance();
+    }
+    differ == [0; LANES]
 }
 
 /// Whether all of `sector_bytes` are zero.
 pub(crate) fn is_zero(sector_bytes: &[u8]) -> bool {
-    sector_bytes.chunks_exact(16).fold(0, |seen, pair| seen | words(pair).0 | words(pair).1) == 0
+    is_filled(sector_bytes, 0)
 }
 
 /// Whether all of `sector_bytes` are what a scribbling trim leaves.
 pub(crate) fn is_scribble(sector_bytes: &[u8]) -> bool {
-    let whole = u64::from_le_bytes([SCRIBBLE; 8]);
-    let differ = |seen, (a, b)| seen | (a ^ whole) | (b ^ whole);
-    sector_bytes.chunks_exact(16).map(words).fold(0, differ) == 0
+    is_filled(sector_bytes, SCRIBBLE)
+}
+
+fn is_filled(sector_bytes: &[u8], byte: u8) -> bool {
+    let whole = u64::from_le_bytes([byte; 8]);
+    if words(&sector_bytes[..16]) != (whole, whole) {
+        return false;
+    }
+    let mut differ = [0; LANES];
+    for block in blocks(sector_bytes) {
+        for (seen, bytes) in differ.iter_mut().zip(block) {
+            *seen |= u64::from_le_bytes(*bytes) ^ whole;
+        }
+    }
+    differ == [0; LANES]
+}
+
+fn blocks(sector_bytes: &[u8]) -> &[Block] {
+    sector_bytes.as_chunks().0.as_chunks().0
 }
 
 fn words(pair: &[u8]) -> (u64, u64) {

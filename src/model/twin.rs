@@ -303,7 +303,7 @@ impl Twin {
         let began = self.legal.times(op).began;
         let first = offset / u64::from(self.geometry.sector_size());
         let findings = self.compare(first, data, began, evidence);
-        self.wrong_data(&format!("read #{op} returned"), findings)
+        self.wrong_data(format_args!("read #{op} returned"), findings)
     }
 
     /// Compares what a read that began at `began` gave. Notes what it saw, and gives what is wrong.
@@ -345,7 +345,7 @@ impl Twin {
     ) -> Result<(), Violation> {
         let now = self.tick();
         let findings = self.compare(first, data, now, evidence);
-        self.wrong_data("reading back what was written gave", findings)
+        self.wrong_data(format_args!("reading back what was written gave"), findings)
     }
 
     /// Whether the device was closed and not opened again.
@@ -355,6 +355,9 @@ impl Twin {
 
     /// Whether whatever was read of the sector is not the device's fault.
     pub(super) fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
+        if evidence.unreliable.is_empty() && evidence.torn.is_empty() {
+            return false;
+        }
         let unreliable = evidence.unreliable.contains(&sector);
         let excused = unreliable || evidence.torn.contains(&sector);
         if excused {

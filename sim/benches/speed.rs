@@ -1,0 +1,201 @@
+//! How many checked operations a second, on one core: `cargo bench --bench speed`.
+//!
+//! Rows run in turn, round by round, and each shows its median round by the processor time of the
+//! process, which a busy machine disturbs less than the clock on the wall. Columns: operations and
+//! whole scenarios of 64 operations a second, and the ratio to the first row, which makes the same
+//! reads and writes on a plain vector and checks nothing.
+//!
+//! The mixes are W of the peers' comparison (40 % reads, 40 % writes, 8 % flushes, 4 % trims, 3 %
+//! crashes, 5 % operations that meet a fault), and what the default campaign draws.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+
+use blocktwin::disk::{Fault, FaultKind, Medium, Survivors};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict};
+use blocktwin::rng::{Purpose, Rng};
+use blocktwin::scenario::{
+    DeviceSpec, Op, Profile, Scenario, Step, Trim, VERSION, decode, encode, generate,
+};
+use rustix::time::{ClockId, clock_gettime};
+use std::hint::black_box;
+
+/// Operations of every scenario.
+const STEPS: usize = 64;
+
+/// Different scenarios of a row.
+const SCENARIOS: u64 = 256;
+
+const ROUNDS: usize = 5;
+
+/// Seconds of processor time of a round of a row.
+const ROUND: f64 = 0.4;
+
+struct Row {
+    name: String,
+    /// Does [`STEPS`] operations, of the scenario of this number.
+    run: Box<dyn FnMut(usize)>,
+    rounds: Vec<f64>,
+}
+
+fn main() {
+    let small = (512, 128);
+    let large = (4096, 64);
+    let w = |shape, clients| (0..SCENARIOS).map(|seed| work(seed, shape, clients)).collect();
+    let shm = Medium::in_directory("/dev/shm").ok();
+    let mut rows = vec![
+        raw("vector, 512 B", w(small, 1)),
+        checked("W, 512 B", Medium::Memory, w(small, 1)),
+        checked("W, 512 B, 4 clients", Medium::Memory, w(small, 4)),
+        fuzzed("W, 512 B, from bytes", w(small, 1)),
+        raw("vector, 4 KiB", w(large, 1)),
+        checked("W, 4 KiB", Medium::Memory, w(large, 1)),
+        checked("default campaign", Medium::Memory, defaults()),
+        fuzzed("default, from bytes", defaults()),
+        generated("default, generated only"),
+    ];
+    if let Some(shm) = shm {
+        rows.push(checked("W, 512 B, on tmpfs", shm, w(small, 1)));
+    }
+    let only: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
+    rows.retain(|row| only.is_empty() || only.iter().any(|it| row.name.contains(&**it)));
+    for _ in 0..ROUNDS {
+        for row in &mut rows {
+            row.rounds.push(round(&mut row.run));
+        }
+    }
+    println!("{:24} {:>12} {:>14} {:>8}", "row", "operations/s", "scenarios/s", "ratio");
+    let mut first = None;
+    for row in &mut rows {
+        row.rounds.sort_by(f64::total_cmp);
+        let median = row.rounds[ROUNDS / 2];
+        let reference = *first.get_or_insert(median);
+        let (operations, ratio) = (median * STEPS as f64, median / reference);
+        println!("{:24} {operations:12.0} {median:14.0} {ratio:8.4}", row.name);
+    }
+}
+
+/// Scenarios a second of processor time.
+fn round(run: &mut dyn FnMut(usize)) -> f64 {
+    let started = processor_time();
+    let mut done = 0_u32;
+    loop {
+        for number in 0..SCENARIOS as usize {
+            run(number);
+            done += 1;
+        }
+        let passed = processor_time() - started;
+        if passed >= ROUND {
+            return f64::from(done) / passed;
+        }
+    }
+}
+
+fn processor_time() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+fn checked(name: &str, medium: Medium, scenarios: Vec<Scenario>) -> Row {
+    let mut runner = Runner::new(FileBacked, medium);
+    row(name, move |number| pass(&mut runner, &scenarios[number]))
+}
+
+fn fuzzed(name: &str, scenarios: Vec<Scenario>) -> Row {
+    let encoded = |it| encode(it).expect("it can be expressed");
+    let inputs: Vec<Vec<u8>> = scenarios.iter().map(encoded).collect();
+    let mut runner = Runner::new(FileBacked, Medium::Memory);
+    row(name, move |number| pass(&mut runner, &decode(&inputs[number])))
+}
+
+fn generated(name: &str) -> Row {
+    row(name, |number| drop(black_box(generate(number as u64, Profile::Default))))
+}
+
+fn pass(runner: &mut Runner<FileBacked>, scenario: &Scenario) {
+    let report = runner.run(scenario, Options::default()).expect("the medium holds it");
+    assert_eq!(report.verdict, Verdict::Pass);
+}
+
+/// The same reads and writes on a vector.
+fn raw(name: &str, scenarios: Vec<Scenario>) -> Row {
+    let size = scenarios[0].device.file_length as usize;
+    let (mut disk, mut buffer) = (vec![0_u8; size], vec![0_u8; size]);
+    row(name, move |number| {
+        for step in &scenarios[number].steps {
+            match step.op {
+                Op::Read { offset, length } => {
+                    let (offset, length) = (offset as usize, length as usize);
+                    buffer[..length].copy_from_slice(&disk[offset..offset + length]);
+                }
+                Op::Write { offset, length, .. } => {
+                    let (offset, length) = (offset as usize, length as usize);
+                    disk[offset..offset + length].copy_from_slice(&buffer[..length]);
+                }
+                Op::Crash(_) => buffer.copy_from_slice(&disk),
+                _ => {}
+            }
+            black_box(&mut buffer);
+        }
+    })
+}
+
+fn row(name: &str, run: impl FnMut(usize) + 'static) -> Row {
+    Row { name: name.to_owned(), run: Box::new(run), rounds: Vec::new() }
+}
+
+/// What the default campaign draws, of as many operations.
+fn defaults() -> Vec<Scenario> {
+    let long = (0..).map(|seed| generate(seed, Profile::Default));
+    let mut scenarios: Vec<Scenario> =
+        long.filter(|it| it.steps.len() >= STEPS).take(SCENARIOS as usize).collect();
+    scenarios.iter_mut().for_each(|scenario| scenario.steps.truncate(STEPS));
+    scenarios
+}
+
+/// W of a device of `blocks` blocks of `block_size` bytes.
+fn work(seed: u64, (block_size, blocks): (u32, u64), clients: u64) -> Scenario {
+    let rng = &mut Rng::new(seed, Purpose::Operations);
+    let block = u64::from(block_size);
+    let steps = (0..STEPS).map(|_| {
+        let length = rng.between(1, 8);
+        let (offset, length) = (rng.between(0, blocks - length) * block, length * block);
+        let change = Op::Write { offset, length, fua: false };
+        let drawn = rng.weighted(&[40, 40, 8, 4, 3, 5]);
+        let op = match drawn {
+            0 => change,
+            1 => Op::Read { offset, length },
+            2 => Op::Flush,
+            3 => Op::Trim { offset, length },
+            4 => Op::Crash(Survivors::Random(rng.next_u64())),
+            _ => *rng.pick(&[change, Op::Read { offset, length }]),
+        };
+        let mut step = Step { client: rng.below(clients) as u8, ..Step::new(op) };
+        if drawn == 5 {
+            let short = match op {
+                Op::Write { .. } => FaultKind::ShortWrite(512),
+                _ => FaultKind::ShortRead(512),
+            };
+            let kind = *rng.pick(&[short, FaultKind::Interrupted, FaultKind::Eio]);
+            step.faults.push(Fault { call: 0, kind });
+        }
+        step
+    });
+    let device = DeviceSpec {
+        sector_size: 512,
+        block_size,
+        block_count: blocks,
+        file_length: blocks * block,
+        heap: 256 << 10,
+        trim: Trim::Scribble,
+        read_only: false,
+    };
+    Scenario {
+        version: VERSION,
+        note: String::new(),
+        seed: None,
+        device,
+        steps: steps.collect(),
+        schedule: seed,
+        salt: seed,
+        expect: None,
+    }
+}
