@@ -71,6 +71,12 @@ impl<T: Clone + Default, const LENGTH: usize> Sparse<T, LENGTH> {
         Some(&self.chunk(chunk)?[within])
     }
 
+    /// One element, if its chunk was ever touched, to change.
+    pub(crate) fn get_existing_mut(&mut self, index: u64) -> Option<&mut T> {
+        let (chunk, within) = Self::locate(index);
+        Some(&mut self.existing_mut(chunk)?[within])
+    }
+
     /// One element, touched now if not before.
     pub(crate) fn get_mut(&mut self, index: u64) -> &mut T {
         let (chunk, within) = Self::locate(index);

@@ -149,6 +149,9 @@ impl BufferAllocator {
         let wakers = {
             let mut state = self.lock();
             state.reclaim(region);
+            if state.waiting.is_empty() {
+                return;
+            }
             state.serve()
         };
         wake(wakers);

@@ -41,7 +41,7 @@ use crate::exec::yield_now;
 use crate::file::BackingFile;
 use state::State;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the disk and the files on it share.
@@ -50,9 +50,17 @@ struct Shared {
     state: Mutex<State>,
     /// Whose future is being polled; 0 is nobody's.
     current: AtomicU32,
+    /// Raw calls were made since the journal was drained.
+    called: AtomicBool,
 }
 
 impl Shared {
+    /// Has a raw call take effect, which is noted in the journal.
+    fn effect<T>(&self, mut state: MutexGuard<'_, State>, work: impl FnOnce(&mut State) -> T) -> T {
+        self.called.store(true, Ordering::Relaxed);
+        work(&mut state)
+    }
+
     /// A panic of the device leaves nothing half done here: raw calls do not call back.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +99,7 @@ impl SimDisk {
     /// A disk with an empty file, on `medium`.
     pub fn new(medium: Medium) -> Self {
         let state = Mutex::new(State::new(medium));
-        Self { shared: Arc::new(Shared { state, current: AtomicU32::new(0) }) }
+        Self { shared: Arc::new(Shared { state, current: AtomicU32::new(0), called: AtomicBool::new(false) }) }
     }
 
     /// Begins anew with a file of `length` zeros, in bytes, all of them durable. `limit` is where
@@ -145,6 +153,11 @@ impl SimDisk {
 
     /// Hands over the raw calls made since the last time, in order.
     pub fn drain_journal(&self, mut each: impl FnMut(&RawCall)) {
+        // Most often nothing is new, and a load is all that it costs.
+        if !self.shared.called.load(Ordering::Relaxed) {
+            return;
+        }
+        self.shared.called.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
         state.journal.iter().for_each(&mut each);
         state.journal.clear();
@@ -167,16 +180,17 @@ impl SimFile {
     /// A raw call: waits for the executor to choose it, and then has the file to itself.
     async fn call<T>(&self, work: impl FnOnce(&mut State, u32) -> T + Send) -> T {
         yield_now().await;
-        let op = self.shared.current.load(Ordering::Relaxed);
+        let shared = &*self.shared;
+        let op = shared.current.load(Ordering::Relaxed);
         let (before, after) = {
-            let mut state = self.shared.lock();
+            let mut state = shared.lock();
             match state.delays(op) {
-                (0, 0) => return work(&mut state, op),
+                (0, 0) => return shared.effect(state, |state| work(state, op)),
                 delays => delays,
             }
         };
         self.wait(op, before).await;
-        let done = work(&mut self.shared.lock(), op);
+        let done = shared.effect(shared.lock(), |state| work(state, op));
         self.wait(op, after).await;
         done
     }
@@ -199,7 +213,7 @@ impl SimFile {
         let (mark, fault) = self.call(State::begin_sync).await?;
         yield_now().await;
         let op = self.shared.current.load(Ordering::Relaxed);
-        self.shared.lock().end_sync(op, mark, fault)
+        self.shared.effect(self.shared.lock(), |state| state.end_sync(op, mark, fault))
     }
 }
 

@@ -5,6 +5,7 @@ use super::request::{Evidence, Request};
 use super::version::Tick;
 use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
+use std::fmt;
 
 /// What decides about answers besides the request itself, since the device was opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,17 +32,42 @@ pub(super) struct Case<'a> {
     pub(super) evidence: &'a Evidence<'a>,
 }
 
+/// Why a request must not be answered with `Ok`. In words only where it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Why {
+    Bad(DeviceError),
+    ReadOnly,
+    Closed,
+    SyncFailed,
+    FileFailed(DeviceError),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(error) => error.fmt(f),
+            Self::ReadOnly => f.write_str("the device is read-only"),
+            Self::Closed => f.write_str("the device was closed before"),
+            Self::SyncFailed => f.write_str("an earlier sync had failed"),
+            Self::FileFailed(error) => write!(f, "the file had failed: {error}"),
+        }
+    }
+}
+
 impl Case<'_> {
-    /// Whether the contract allows the answer.
-    pub(super) fn judge(&self, result: Result<(), DeviceError>) -> Result<(), Violation> {
-        let duty = self.duty();
+    /// Whether the contract allows the answer of a device with this [`duty`](Self::duty).
+    pub(super) fn judge(
+        &self,
+        result: Result<(), DeviceError>,
+        duty: Option<(Kind, Why)>,
+    ) -> Result<(), Violation> {
         let name = self.request.name();
         match (result, duty) {
             (Ok(()), None) => Ok(()),
             (Ok(()), Some((kind, why))) => {
                 Err(Violation::new(kind, format!("{name} returned Ok although {why}")))
             }
-            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty.as_ref()) => {
+            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty) => {
                 Ok(())
             }
             (Err(error), None) => Err(Violation::new(
@@ -56,24 +82,24 @@ impl Case<'_> {
     }
 
     /// Why the device must not say `Ok`, and what it is if it does.
-    pub(super) fn duty(&self) -> Option<(Kind, String)> {
+    pub(super) fn duty(&self) -> Option<(Kind, Why)> {
         let refused = Kind::RequestNotRejected;
         if let Err(error) = self.geometry_error() {
-            return Some((refused, error.to_string()));
+            return Some((refused, Why::Bad(error)));
         }
         if self.read_only && self.request.is_change() {
-            return Some((refused, "the device is read-only".to_owned()));
+            return Some((refused, Why::ReadOnly));
         }
         if self.request != Request::Close && self.is_past(self.standing.closed) {
-            return Some((refused, "the device was closed before".to_owned()));
+            return Some((refused, Why::Closed));
         }
         let reads = matches!(self.request, Request::Read { .. });
         let closed_again = self.request == Request::Close && self.standing.close_flushed;
         if !reads && !closed_again && self.is_past(self.standing.sync_failed) {
-            return Some((Kind::PoisonIgnored, "an earlier sync had failed".to_owned()));
+            return Some((Kind::PoisonIgnored, Why::SyncFailed));
         }
         let error = self.evidence.errors.first()?;
-        Some((Kind::ErrorSwallowed, format!("the file had failed: {error}")))
+        Some((Kind::ErrorSwallowed, Why::FileFailed(*error)))
     }
 
     /// Whether there is a reason for this very error.
@@ -93,7 +119,7 @@ impl Case<'_> {
 
     /// A failure of the file has to be told with its errno: that the sync failed *earlier* is no
     /// answer to the request whose own sync failed.
-    fn evades(&self, error: DeviceError, duty: Option<&(Kind, String)>) -> bool {
+    fn evades(&self, error: DeviceError, duty: Option<(Kind, Why)>) -> bool {
         let own_failure = matches!(duty, Some((Kind::ErrorSwallowed, _)));
         own_failure && !self.evidence.errors.contains(&error)
     }

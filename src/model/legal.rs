@@ -207,11 +207,10 @@ impl LegalSets {
         began: Tick,
         now: Tick,
     ) -> Option<Version> {
-        let Some(sector) = self.touched(number) else {
+        let salt = self.salt;
+        let Some(sector) = touched(&mut self.sectors, number) else {
             return payload::is_zero(bytes).then_some(FIRST);
         };
-        let salt = self.salt;
-        let sector = self.sectors.get_mut(sector);
         if let [only] = &*sector.versions {
             return only.matches(bytes, salt, number).then_some(*only);
         }
@@ -240,11 +239,6 @@ impl LegalSets {
             }
         }
         Some(seen)
-    }
-
-    /// The number itself, where the sector was ever touched.
-    fn touched(&self, number: u64) -> Option<u64> {
-        self.sectors.get(number).filter(|sector| !sector.versions.is_empty()).map(|_| number)
     }
 
     /// The power failed: what is survivable may be there now, and nothing else.
@@ -282,12 +276,16 @@ impl LegalSets {
     /// After a crash: which survivable version the sector turned out to hold, if one. It is the
     /// only one from then on, unless unspecified content is among what it may be.
     pub(super) fn recover(&mut self, number: u64, bytes: &[u8]) -> Option<Version> {
-        let Some(number) = self.touched(number) else {
+        let (salt, times) = (self.salt, &self.times);
+        let Some(Sector { versions, .. }) = touched(&mut self.sectors, number) else {
             return payload::is_zero(bytes).then_some(FIRST);
         };
-        let salt = self.salt;
-        let times = &self.times;
-        let versions = &mut self.sectors.get_mut(number).versions;
+        // What is true of most takes the short way: there is nothing to choose from.
+        if let [only] = &mut **versions {
+            let proven = only.matches(bytes, salt, number).then_some(*only);
+            only.uncover();
+            return proven;
+        }
         let seen = *newest_match(versions.iter(), bytes, salt, number)?;
         let unknown = versions.iter().find(|version| version.leaves == Leaves::Anything);
         let kept = *unknown.unwrap_or(&seen);
@@ -352,6 +350,11 @@ impl LegalSets {
         }
         runs
     }
+}
+
+/// A sector that was ever touched.
+fn touched(sectors: &mut Sparse<Sector, CHUNK>, number: u64) -> Option<&mut Sector> {
+    sectors.get_existing_mut(number).filter(|sector| !sector.versions.is_empty())
 }
 
 /// Drops the versions of which neither a crash nor a read under way can show anything.

@@ -63,40 +63,37 @@ const LANES: usize = 8;
 /// A sector is a whole number of these.
 type Block = [[u8; 8]; LANES];
 
-/// The first words of a sector, and how much each differs from the one a block further on.
-struct Lanes {
-    words: [u64; LANES],
-    steps: [u64; LANES],
+/// How much each word of a block differs from the one a block further on.
+const STEPS: [u64; 2] = [
+    STEP.0.wrapping_mul(LANES as u64 / 2),
+    STEP.1.wrapping_mul(LANES as u64 / 2),
+];
+
+impl Head {
+    /// The first block.
+    fn lanes(self) -> [u64; LANES] {
+        let mut lanes = [0; LANES];
+        let Self(mut first, mut second) = self;
+        for pair in lanes.as_chunks_mut().0 {
+            *pair = [first, second];
+            (first, second) = (first.wrapping_add(STEP.0), second.wrapping_add(STEP.1));
+        }
+        lanes
+    }
 }
 
-impl Lanes {
-    fn new(head: Head) -> Self {
-        let (mut words, mut steps) = ([0; LANES], [0; LANES]);
-        let Head(mut first, mut second) = head;
-        for at in (0..LANES).step_by(2) {
-            (words[at], words[at + 1]) = (first, second);
-            (first, second) = (first.wrapping_add(STEP.0), second.wrapping_add(STEP.1));
-            steps[at] = STEP.0.wrapping_mul(LANES as u64 / 2);
-            steps[at + 1] = STEP.1.wrapping_mul(LANES as u64 / 2);
-        }
-        Self { words, steps }
-    }
-
-    fn advance(&mut self) {
-        for (word, step) in self.words.iter_mut().zip(&self.steps) {
-            *word = word.wrapping_add(*step);
-        }
+fn advance(lanes: &mut [u64; LANES]) {
+    for at in 0..LANES {
+        lanes[at] = lanes[at].wrapping_add(STEPS[at % 2]);
     }
 }
 
 /// Writes the contents of one sector into `sector_bytes`.
 pub(crate) fn fill(sector_bytes: &mut [u8], salt: u64, op: OpId, sector: u64) {
-    let mut lanes = Lanes::new(Head::new(salt, op, sector));
+    let mut lanes = Head::new(salt, op, sector).lanes();
     for block in sector_bytes.as_chunks_mut().0.as_chunks_mut::<LANES>().0 {
-        for (place, word) in block.iter_mut().zip(&lanes.words) {
-            *place = word.to_le_bytes();
-        }
-        lanes.advance();
+        *block = lanes.map(u64::to_le_bytes);
+        advance(&mut lanes);
     }
 }
 
@@ -107,15 +104,15 @@ pub(crate) fn matches(sector_bytes: &[u8], salt: u64, op: OpId, sector: u64) -> 
     if words(&sector_bytes[..16]) != (head.0, head.1) {
         return false;
     }
-    let mut lanes = Lanes::new(head);
+    let mut lanes = head.lanes();
     let mut differ = [0; LANES];
     for block in blocks(sector_bytes) {
-        for ((seen, bytes), word) in differ.iter_mut().zip(block).zip(&lanes.words) {
-            *seen |= u64::from_le_bytes(*bytes) ^ word;
+        for at in 0..LANES {
+            differ[at] |= u64::from_le_bytes(block[at]) ^ lanes[at];
         }
-        lanes.advance();
+        advance(&mut lanes);
     }
-    differ == [0; LANES]
+    differ.iter().fold(0, |all, lane| all | lane) == 0
 }
 
 /// Whether all of `sector_bytes` are zero.
@@ -135,11 +132,11 @@ fn is_filled(sector_bytes: &[u8], byte: u8) -> bool {
     }
     let mut differ = [0; LANES];
     for block in blocks(sector_bytes) {
-        for (seen, bytes) in differ.iter_mut().zip(block) {
-            *seen |= u64::from_le_bytes(*bytes) ^ whole;
+        for at in 0..LANES {
+            differ[at] |= u64::from_le_bytes(block[at]) ^ whole;
         }
     }
-    differ == [0; LANES]
+    differ.iter().fold(0, |all, lane| all | lane) == 0
 }
 
 fn blocks(sector_bytes: &[u8]) -> &[Block] {

@@ -227,14 +227,15 @@ impl Twin {
             began: self.legal.times(op).began,
             evidence,
         };
-        let clause = match case.duty() {
+        let duty = case.duty();
+        let clause = match duty {
             Some((Kind::RequestNotRejected, _)) => Clause::BadRequests,
             Some((Kind::PoisonIgnored, _)) => Clause::SyncFailure,
             Some(_) => Clause::Errors,
             None => Clause::NoInventedErrors,
         };
         self.checks.count(clause, 1);
-        case.judge(result)
+        case.judge(result, duty)
     }
 
     /// A write or trim has ended.
