@@ -99,9 +99,9 @@ pub(super) struct State {
     pub(super) limit: u64,
     /// Raw calls so far, of all operations.
     pub(super) calls: u64,
+    /// Those under way come first; the others have ended and are kept for their memory.
     operations: Vec<Operation>,
-    /// Operations that have ended, for their memory.
-    idle: Vec<Operation>,
+    under_way: usize,
     pub(super) journal: Vec<RawCall>,
 }
 
@@ -122,7 +122,7 @@ impl State {
             limit: u64::MAX,
             calls: 0,
             operations: Vec::new(),
-            idle: Vec::new(),
+            under_way: 0,
             journal: Vec::new(),
         }
     }
@@ -138,31 +138,37 @@ impl State {
         self.latent.clear();
         (self.full_for, self.writeback_failed) = (0, false);
         self.broken = None;
-        self.idle.append(&mut self.operations);
+        self.under_way = 0;
         self.journal.clear();
         self.medium.set_len(0)?;
         self.medium.set_len(length)
     }
 
     pub(super) fn begin(&mut self, op: u32, faults: &[Fault]) {
-        let mut operation = self.idle.pop().unwrap_or_default();
+        if self.under_way == self.operations.len() {
+            self.operations.push(Operation::default());
+        }
+        let operation = &mut self.operations[self.under_way];
+        self.under_way += 1;
         operation.op = op;
         operation.faults.clear();
         operation.faults.extend_from_slice(faults);
         operation.report = CallReport::default();
         operation.stuck = None;
-        self.operations.push(operation);
     }
 
     /// The operation makes no more raw calls. `given_up` where it had no chance to go on.
     pub(super) fn end(&mut self, op: u32, given_up: bool) -> CallReport {
-        let Some(at) = self.operations.iter().position(|operation| operation.op == op) else {
+        let Some(at) = self.operations[..self.under_way].iter().position(|it| it.op == op) else {
             return CallReport::default();
         };
-        let mut operation = self.operations.swap_remove(at);
+        self.under_way -= 1;
+        if at != self.under_way {
+            self.operations.swap(at, self.under_way);
+        }
+        let operation = &mut self.operations[self.under_way];
         let mut report = std::mem::take(&mut operation.report);
         let refused = operation.stuck.is_some_and(|(_, refused)| refused >= REFUSALS);
-        self.idle.push(operation);
         if !self.cuts.is_empty() {
             self.settle_cuts(op, given_up || refused, &mut report);
         }
@@ -193,7 +199,7 @@ impl State {
     }
 
     pub(super) fn operation(&mut self, op: u32) -> Option<&mut Operation> {
-        self.operations.iter_mut().find(|operation| operation.op == op)
+        self.operations[..self.under_way].iter_mut().find(|operation| operation.op == op)
     }
 
     /// Counts a raw call, and finds the fault that it meets.
@@ -278,7 +284,7 @@ impl State {
     /// The power fails, with operations under way or not. Tells how many sectors lost something.
     pub(super) fn crash(&mut self, survivors: Survivors) -> u64 {
         let size = self.sector_size;
-        self.idle.append(&mut self.operations);
+        self.under_way = 0;
         (self.full_for, self.writeback_failed) = (0, false);
         let had = self.length;
         for cut in std::mem::take(&mut self.cuts) {
