@@ -1,0 +1,25 @@
+//! Lockstep simulation: the default campaign, as `blocktwin bugs` runs it.
+
+use crate::stand::Hunt;
+use blocktwin::disk::Medium;
+use blocktwin::lockstep::{Options, Runner, Verdict};
+use blocktwin::scenario::{Profile, generate};
+
+/// From one base seed to the next.
+const BASE: u64 = 1_000_000;
+
+/// What is wrong with the device, if that is found in time.
+pub(crate) fn hunt(hunt: &Hunt) -> Option<String> {
+    let mut runner = Runner::new(hunt.under(), Medium::Memory);
+    for seed in hunt.seed * BASE.. {
+        let report = runner.run(&generate(seed, Profile::Default), Options::default());
+        let report = report.expect("memory holds every scenario");
+        if let Verdict::Diverged(divergence) = report.verdict {
+            return Some(divergence.violation.sentence);
+        }
+        if hunt.is_over() {
+            break;
+        }
+    }
+    None
+}
