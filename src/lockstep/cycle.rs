@@ -43,17 +43,17 @@ const SMALL: u64 = 4 << 10;
 /// What ends a run early.
 type Wrong = (OpId, Violation);
 
-/// Runs `scenario` to its verdict.
+/// Runs `scenario` to its verdict; its log lies in `memory`.
 pub(super) fn run<S: Subject>(
     subject: &S,
     disk: &SimDisk,
     twin: &mut Twin,
     heap: Arc<BufferAllocator>,
     scenario: &Scenario,
-    options: Options,
+    (options, memory): (Options, &mut Vec<u8>),
 ) -> Report {
     let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
-    let log = Log::new(options.trace);
+    let log = Log::new(options.trace, std::mem::take(memory));
     let session = Session::new(
         scenario,
         disk,
@@ -71,7 +71,8 @@ pub(super) fn run<S: Subject>(
         caught.unwrap_or_else(|panic| Err((0, panicked(&*panic))))
     };
     let Inner { log, mut stats, .. } = session.into_inner();
-    let (digest, trace) = log.finish();
+    let (digest, trace, logged) = log.finish();
+    *memory = logged;
     (stats.scenarios, stats.steps) = (1, runtime.steps());
     let verdict = match verdict {
         Ok(()) => Verdict::Pass,

@@ -118,6 +118,8 @@ pub struct Runner<S> {
     subject: S,
     disk: SimDisk,
     twin: Twin,
+    /// Of the last log.
+    memory: Vec<u8>,
     /// Transfer heaps of the sizes that occurred last.
     heaps: Vec<Arc<BufferAllocator>>,
 }
@@ -131,7 +133,7 @@ impl<S: Subject> Runner<S> {
         // Replaced before it is used.
         let Ok(geometry) = Geometry::new(512, 512, 1) else { unreachable!("a valid geometry") };
         let twin = Twin::new(geometry, false, TrimEffect::default(), 0);
-        Self { subject, disk: SimDisk::new(medium), twin, heaps: Vec::new() }
+        Self { subject, disk: SimDisk::new(medium), twin, memory: Vec::new(), heaps: Vec::new() }
     }
 
     /// Runs one scenario.
@@ -151,7 +153,8 @@ impl<S: Subject> Runner<S> {
         let heap = self.heap(spec);
         self.subject.begin();
         let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
-        let mut report = cycle::run(subject, disk, twin, heap, scenario, options);
+        let memory = &mut self.memory;
+        let mut report = cycle::run(subject, disk, twin, heap, scenario, (options, memory));
         report.stats.checks = *self.twin.checks();
         if let Some(failure) = self.disk.take_failure() {
             return Err(RunError::of_medium(failure));

@@ -137,15 +137,15 @@ pub(super) struct Log {
 const PENDING: usize = 64 << 10;
 
 impl Log {
-    pub(super) fn new(traced: bool) -> Self {
-        let pending = Vec::with_capacity(4096);
-        Self { pending, digest: Digest::default(), trace: traced.then(Vec::new) }
+    /// An empty log, in the memory of an earlier one.
+    pub(super) fn new(traced: bool, memory: Vec<u8>) -> Self {
+        Self { pending: memory, digest: Digest::default(), trace: traced.then(Vec::new) }
     }
 
-    /// The digest of everything noted, and the trace.
-    pub(super) fn finish(mut self) -> (Digest, Vec<Event>) {
+    /// The digest of everything noted, and the trace; and the memory, for the next log.
+    pub(super) fn finish(mut self) -> (Digest, Vec<Event>, Vec<u8>) {
         self.fold();
-        (self.digest, self.trace.unwrap_or_default())
+        (self.digest, self.trace.unwrap_or_default(), self.pending)
     }
 
     fn fold(&mut self) {
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn the_digest_knows_every_number_of_every_event() {
         let digest = |note: &dyn Fn(&mut Log)| {
-            let mut log = Log::new(false);
+            let mut log = Log::new(false, Vec::new());
             note(&mut log);
             log.finish().0
         };
@@ -290,10 +290,10 @@ mod tests {
 
     #[test]
     fn the_digest_is_pinned() {
-        let mut log = Log::new(true);
+        let mut log = Log::new(true, Vec::new());
         log.began(1, Request::Write { offset: 512, length: 1024, fua: true });
         log.crashed(0, Survivors::None);
-        let (digest, trace) = log.finish();
+        let (digest, trace, _) = log.finish();
         assert_eq!(digest.to_string(), "d2697a649f302498fd8f6133710174f2");
         assert_eq!(trace[0].to_string(), "#1    fua write 1024 bytes at 512");
     }
