@@ -331,7 +331,9 @@ mod tests {
         assert_eq!((low.range(), high.range()), (4096..4097, 4097..7096));
         let (low, high) = buffer.as_ref().split_at(3000);
         assert_eq!((low.range(), high.range()), (4096..7096, 7096..7096));
-        assert!(high.is_empty());
+        assert_eq!((low.is_empty(), high.is_empty()), (false, true));
+        let (low, high) = buffer.as_mut().split_at_mut(0);
+        assert_eq!((low.is_empty(), high.is_empty()), (true, false));
         assert_eq!(format!("{buffer:?}"), "Buffer(4096..7096)");
     }
 

@@ -54,14 +54,7 @@ pub(super) fn run<S: Subject>(
 ) -> Report {
     let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
     let log = Log::new(options.trace, std::mem::take(memory));
-    let session = Session::new(
-        scenario,
-        disk,
-        twin,
-        log,
-        (heap.largest(), options.accuse_media),
-        runtime.halt(),
-    );
+    let session = Session::new(scenario, disk, twin, log, options.accuse_media, runtime.halt());
     let verdict = {
         let mut run = Run { subject, heap, session: &session, runtime: &mut runtime };
         let caught = catch_unwind(AssertUnwindSafe(|| {

@@ -7,7 +7,7 @@ use crate::device::{Device, DeviceError, WriteOptions};
 use crate::disk::{CallReport, FaultClass, SimDisk, Survivors};
 use crate::exec::Halt;
 use crate::model::{Evidence, OpId, Outcome, Request, Twin, Violation};
-use crate::scenario::{Op, Scenario, Step};
+use crate::scenario::{DeviceSpec, Op, Scenario, Step};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{pending, poll_fn};
@@ -33,7 +33,7 @@ pub(super) enum Stop {
 pub(super) struct Session<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) disk: &'a SimDisk,
-    /// The largest buffer that the heap can give, in bytes.
+    /// The largest buffer that the heap has to give, in bytes.
     pub(super) largest: usize,
     /// See [`Options::accuse_media`](super::Options::accuse_media).
     pub(super) accuse_media: bool,
@@ -63,7 +63,7 @@ impl<'a> Session<'a> {
         disk: &'a SimDisk,
         twin: &'a mut Twin,
         log: Log,
-        (largest, accuse_media): (usize, bool),
+        accuse_media: bool,
         halt: Halt,
     ) -> Self {
         let cursors = SmallVec::from_elem(0, scenario.clients().into());
@@ -77,6 +77,7 @@ impl<'a> Session<'a> {
             gate: false,
             waiting: None,
         };
+        let largest = largest_buffer(&scenario.device);
         Self { scenario, disk, largest, accuse_media, halt, inner: RefCell::new(inner) }
     }
 
@@ -267,6 +268,13 @@ impl<'a> Session<'a> {
         drop(inner);
         self.demand(op, judged);
     }
+}
+
+/// The largest power of two of blocks that the heap holds, in bytes. Worked out here and not asked
+/// of the allocator, which is under test too.
+fn largest_buffer(spec: &DeviceSpec) -> usize {
+    let blocks = spec.heap.div_ceil(spec.block_size);
+    (spec.block_size as usize) << blocks.ilog2()
 }
 
 /// What the disk knows, as the twin has to be told.

@@ -23,10 +23,11 @@ impl Buddy {
         for order in 0..=height {
             let (first, whole) = (leaves >> order, units >> order);
             nodes[first..first + whole].fill(order + 1);
-            // The node that the end of the heap cuts through, if it does; the rest is taken.
+            // The node that the end of the heap cuts through, if it does; the rest is taken. Its
+            // right half holds no more than its left one, and is not whole.
             let cut = first + whole;
             if order > 0 && whole < first {
-                nodes[cut] = join(nodes[2 * cut], nodes[2 * cut + 1], order);
+                nodes[cut] = nodes[2 * cut];
             }
         }
         Self { nodes, height, free_units: units }

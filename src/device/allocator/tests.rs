@@ -75,7 +75,8 @@ fn sizes_are_exact_and_memory_is_rounded_up() {
 #[test]
 fn too_large_and_empty_requests_do_not_queue() {
     let allocator = heap(3 * 512);
-    assert_eq!((allocator.size(), allocator.largest()), (1536, 1024));
+    let [block, size, largest] = [allocator.block_size(), allocator.size(), allocator.largest()];
+    assert_eq!([block, size, largest], [512, 1536, 1024]);
     let _full = ask(&allocator, 1024).unwrap();
     let waiting = Request::queued(&allocator, 1024);
     let error = DeviceError::BufferTooLarge { requested: 1025, heap: 1024 };

@@ -5,8 +5,25 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use tempfile::{NamedTempFile, TempDir};
+
+/// To start a program is to fork, and until the child has become that program it holds what this
+/// process has open: a lock that another test gives up meanwhile is held on. So tests that count on
+/// a lock being gone read this, and whoever starts a program writes.
+static FORKING: RwLock<()> = RwLock::new(());
+
+/// While this lives, no test of this process starts a program.
+fn no_forks() -> RwLockReadGuard<'static, ()> {
+    FORKING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a program to its end.
+fn run(command: &mut Command) -> std::io::Result<Output> {
+    let _alone = FORKING.write().unwrap_or_else(PoisonError::into_inner);
+    command.output()
+}
 
 fn image(length: usize) -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
@@ -33,6 +50,7 @@ fn of_kind(kind: ErrorKind) -> DeviceError {
 
 #[test]
 fn what_was_written_is_there_when_the_device_is_opened_again() {
+    let _no_forks = no_forks();
     let image = image(SIZE);
     let device = open(&image, false).unwrap();
     assert_eq!(device.geometry(), Geometry::new(512, BLOCK, 8).unwrap());
@@ -46,6 +64,7 @@ fn what_was_written_is_there_when_the_device_is_opened_again() {
 
 #[test]
 fn a_writer_has_the_file_to_itself() {
+    let _no_forks = no_forks();
     let image = image(SIZE);
     let writer = open(&image, false).unwrap();
     assert_not_opened(&image, DeviceError::Locked);
@@ -55,6 +74,7 @@ fn a_writer_has_the_file_to_itself() {
 
 #[test]
 fn readers_share_the_file_with_each_other_only() {
+    let _no_forks = no_forks();
     let image = image(SIZE);
     let readers = [open(&image, true).unwrap(), open(&image, true).unwrap()];
     assert_eq!(read(&readers[1], 0, 1024), Ok(vec![0; 1024]));
@@ -73,6 +93,13 @@ fn what_is_no_file_is_refused_without_waiting() {
     let fifo = directory.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     assert_not_opened(&fifo, of_kind(ErrorKind::InvalidInput));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_not_called_locked() {
+    // Nobody can write to a program that is running.
+    let answer = open(std::env::current_exe().unwrap(), false);
+    assert!(matches!(answer.err(), Some(DeviceError::Io { errno: Some(_), .. })));
 }
 
 #[test]
@@ -104,7 +131,7 @@ impl LoopDevice {
     /// Or why there can be none on this machine.
     fn attach(length: usize) -> Result<Self, String> {
         let image = image(length);
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(image.path()).output();
+        let output = run(Command::new("losetup").args(["--find", "--show"]).arg(image.path()));
         let output = output.map_err(|error| format!("losetup: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
@@ -116,8 +143,8 @@ impl LoopDevice {
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
-        let detached = Command::new("losetup").arg("--detach").arg(&self.path).status();
-        assert!(detached.is_ok_and(|status| status.success()), "{:?} is attached", self.path);
+        let detached = run(Command::new("losetup").arg("--detach").arg(&self.path));
+        assert!(detached.is_ok_and(|it| it.status.success()), "{:?} is attached", self.path);
     }
 }
 
@@ -148,6 +175,8 @@ fn a_block_special_file_is_a_device_of_its_capacity() {
 #[test]
 fn a_block_special_file_has_one_writer_too() {
     let Some(special) = loop_device(SIZE) else { return };
+    // Gone before the loop device is detached, which starts a program.
+    let _no_forks = no_forks();
     let writer = open(&special.path, false).unwrap();
     assert_not_opened(&special.path, DeviceError::Locked);
     drop(writer);

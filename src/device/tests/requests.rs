@@ -115,6 +115,8 @@ fn the_heap_is_the_one_that_was_asked_for() {
     let too_large = |requested, heap| Some(DeviceError::BufferTooLarge { requested, heap });
     let own = device_with(DeviceOptions::new(BLOCK), SIZE);
     assert_eq!(block_on(own.allocate_buffer(65537)).err(), too_large(65537, 65536));
+    let usual = block_on(FileBackedDevice::new(Script::new(SIZE), BLOCK)).unwrap();
+    assert_eq!(block_on(usual.allocate_buffer(33 << 20)).err(), too_large(33 << 20, 32 << 20));
     let heap = Arc::new(BufferAllocator::new(512, BufferSource::new(2048)));
     let options = DeviceOptions::new(BLOCK).block_count(1).allocator(Arc::clone(&heap));
     let device = block_on(FileBackedDevice::with_options(Script::new(0), options)).unwrap();
@@ -146,13 +148,17 @@ fn check_every_method(device: &impl Device) {
     let refused = DeviceError::OutOfRange { offset: 1 << 20, length: 0, size: SIZE as u64 };
     assert_eq!(read(device, 1 << 20, 0), Err(refused));
     assert_eq!(block_on(device.close()), Ok(()));
-    assert_eq!(block_on(device.flush()), Err(DeviceError::Closed));
+    for (request, change) in changes().into_iter().chain(syncs()) {
+        assert_eq!(change(device), Err(DeviceError::Closed), "{request}");
+    }
 }
 
 #[test]
 fn a_dyn_device_is_the_device() {
     check_every_method(&device());
     check_every_method(&DynDevice::new(device()));
+    let read_only = device_with(DeviceOptions::new(BLOCK).read_only(true), SIZE);
+    assert!(DynDevice::new(read_only).is_read_only());
 }
 
 /// Compiles only where devices and all of their futures are `Send`.
