@@ -9,6 +9,7 @@ mod failure;
 mod input;
 mod medium;
 mod quiet;
+mod report;
 mod shrink;
 mod summary;
 mod zoo;
@@ -62,6 +63,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             }
         },
         Some(Command::Show(args)) => show(&args),
+        Some(Command::Report(args)) => match args.device.0 {
+            None => report::command(&mut Runner::new(FileBacked, Medium::Memory), &args),
+            Some(specimen) => {
+                report::command(&mut Runner::new(specimen.subject(), Medium::Memory), &args)
+            }
+        },
         Some(Command::Corpus { command }) => corpus::run(&command),
     }
 }
