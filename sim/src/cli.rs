@@ -115,6 +115,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "failures")]
     pub(crate) save: PathBuf,
 
+    /// Write a page about the campaign too, for a browser; and beside it one of what diverged.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Show and save a divergence as it was found, and not the smallest scenario of its kind.
     #[arg(long)]
     pub(crate) no_shrink: bool,

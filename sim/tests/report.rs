@@ -41,6 +41,14 @@ impl Place {
         self.read("report.html")
     }
 
+    /// The pages of a campaign that finds a bug.
+    #[track_caller]
+    fn campaign(&self) {
+        let arguments = ["run", "--device", "barrier-no-op", "--profile", "durability"];
+        let arguments = [&arguments[..], &["--seeds", "0..3000", "--report", "campaign.html"]];
+        self.run(&arguments.concat(), 1);
+    }
+
     #[track_caller]
     fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("a page")

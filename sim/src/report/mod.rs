@@ -3,11 +3,15 @@
 //! A page is a pure function of the scenario, the device and the names that it was asked for by: no
 //! times, no paths of this machine. What it shows is put together here; `view.js` only draws it.
 
+pub(crate) mod campaign;
 mod data;
 mod life;
 mod page;
 mod sectors;
+mod tally;
 mod words;
+
+pub(crate) use tally::Tally;
 
 use crate::cli::{DeviceArg, ReportArgs, ShowArgs};
 use crate::{Status, quiet, say, wanted};
@@ -74,16 +78,14 @@ impl Shown<'_> {
 
 /// How to replay what `which` names. Not by the path of this program, which is nobody else's.
 pub(crate) fn replay_command(which: &ShowArgs, device: DeviceArg) -> String {
-    let device = device.0.map(|it| format!(" --device {}", it.name)).unwrap_or_default();
     match (&which.file, which.seed) {
-        (Some(path), _) => {
-            format!("blocktwin replay --trace{device} {}", words::quoted(&path.to_string_lossy()))
-        }
+        (Some(path), _) => words::replay(path, device),
         (None, seed) => {
             let (seed, profile) = (seed.unwrap_or(0), which.profile);
             format!(
                 "blocktwin show --seed {seed} --profile {profile} > seed-{seed}.ron\n\
-                 blocktwin replay --trace{device} seed-{seed}.ron"
+                 {}",
+                words::replay(Path::new(&format!("seed-{seed}.ron")), device)
             )
         }
     }

@@ -14,6 +14,7 @@ const RUN: &str = include_str!("run.html");
 const STYLE: &str = include_str!("style.css");
 const VIEW: &str = include_str!("view.js");
 const STEPS: &str = include_str!("steps.js");
+pub(super) const COPY: &str = include_str!("copy.js");
 
 /// A longer scenario is not in the page.
 const MOST_TEXT: usize = 256 << 10;
@@ -45,7 +46,7 @@ pub(super) fn of_run(shown: &Shown<'_>, report: &Report) -> String {
             ("scenario", &escaped(text.trim_end())),
         ],
     );
-    of_parts(&format!("{} · {device}", escaped(&title)), &body, &json(&data), &[VIEW, STEPS])
+    of_parts(&format!("{} · {device}", escaped(&title)), &body, &json(&data), &[VIEW, STEPS, COPY])
 }
 
 const TOO_LONG: &str = "Too long to be shown here; see `blocktwin show`.";
@@ -189,22 +190,29 @@ fn lives(
 fn facts(shown: &Shown<'_>, report: &Report) -> String {
     let (spec, stats) = (&shown.scenario.device, &report.stats);
     let size = spec.geometry().map_or(0, |geometry| geometry.size());
-    let mut html = String::new();
-    let mut fact = |term: &str, text: &str| {
-        let _ = writeln!(html, "<div><dt>{term}</dt><dd>{}</dd></div>", escaped(text));
-    };
-    fact("Device", shown.device_name());
     let read_only = if spec.read_only { ", read-only" } else { "" };
-    fact("Size", &format!("{size} bytes in blocks of {}{read_only}", spec.block_size));
-    fact("Sectors of", &format!("{} bytes", spec.sector_size));
-    let clients = shown.scenario.clients();
-    fact("Operations", &format!("{} of {clients} clients", shown.scenario.steps.len()));
-    fact("Crashes", &stats.crashes.to_string());
-    if let Some(seed) = shown.scenario.seed {
-        fact("Seed", &seed.to_string());
-    }
-    fact("Digest", &report.digest.to_string());
-    html
+    let operations = match shown.scenario.clients() {
+        0 | 1 => shown.scenario.steps.len().to_string(),
+        clients => format!("{} of {clients} clients", shown.scenario.steps.len()),
+    };
+    let seed = shown.scenario.seed.map(|seed| ("Seed", seed.to_string()));
+    let facts = [
+        ("Device", shown.device_name().to_owned()),
+        ("Size", format!("{size} bytes in blocks of {}{read_only}", spec.block_size)),
+        ("Sectors of", format!("{} bytes", spec.sector_size)),
+        ("Operations", operations),
+        ("Crashes", stats.crashes.to_string()),
+        ("Digest", report.digest.to_string()),
+    ];
+    terms(&facts.into_iter().chain(seed).collect::<Vec<_>>())
+}
+
+/// A list of terms and what is to be said of them.
+pub(super) fn terms(facts: &[(&str, String)]) -> String {
+    let fact = |(term, text): &(&str, String)| {
+        format!("<div><dt>{term}</dt><dd>{}</dd></div>\n", escaped(text))
+    };
+    facts.iter().map(fact).collect()
 }
 
 #[cfg(test)]

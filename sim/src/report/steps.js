@@ -70,23 +70,9 @@ function pressed(event) {
   act();
 }
 
-async function copy(button) {
-  const source = document.getElementById(button.dataset.copy);
-  const name = button.textContent;
-  try {
-    await navigator.clipboard.writeText(source.textContent);
-    button.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(source);
-    button.textContent = "Selected; press Ctrl-C";
-  }
-  setTimeout(() => { button.textContent = name; }, 2000);
-}
-
 function clicked(event) {
   const button = event.target.closest("button");
-  if (button?.dataset.copy) copy(button);
-  else if (button?.dataset.step) show(Number(button.dataset.step));
+  if (button?.dataset.step) show(Number(button.dataset.step));
   else if (event.target.closest("#map")) {
     const found = pointed(event);
     if (found) show(found.step);

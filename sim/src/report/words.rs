@@ -1,8 +1,10 @@
 //! What things are called on a page.
 
+use crate::cli::DeviceArg;
 use blocktwin::disk::Call;
 use blocktwin::lockstep::Event;
 use blocktwin::model::{Content, Expected, Kind};
+use std::path::Path;
 
 /// The promise that a kind of divergence breaks: the number of its clause of the contract, where it
 /// has one, and what it says.
@@ -110,6 +112,16 @@ pub(super) fn class(event: &Event) -> &'static str {
         Event::Diverged(_) => "diverged",
         _ => "read-back",
     }
+}
+
+/// The command that replays a file.
+pub(super) fn replay(path: &Path, device: DeviceArg) -> String {
+    format!("blocktwin replay --trace{} {}", self::device(device), quoted(&path.to_string_lossy()))
+}
+
+/// The option that names a device, with a blank before it, where one is needed.
+pub(super) fn device(device: DeviceArg) -> String {
+    device.0.map(|it| format!(" --device {}", it.name)).unwrap_or_default()
 }
 
 /// An argument that a shell takes as one word.

@@ -74,6 +74,25 @@ fn a_divergence_is_in_sight_and_the_steps_can_be_walked() {
     assert_eq!(browser.complaints, [""; 0]);
 }
 
+#[test]
+fn a_campaign_leads_to_what_it_found() {
+    let Some(mut browser) = browser() else { return };
+    let place = Place::new();
+    place.campaign();
+    for (width, height, dark) in WINDOWS {
+        browser.resize(width, height, dark);
+        browser.open(&place.path("campaign.html"));
+        browser.evaluate(SEEN);
+        assert_page(&mut browser, "document.documentElement.scrollWidth <= innerWidth");
+        assert_page(&mut browser, "seen('.verdict.diverged') && seen('.chart rect')");
+        shoot(&mut browser, &format!("campaign-{width}"));
+        browser.evaluate("document.querySelector('article a').click()");
+        browser.wait_for_load();
+        assert_page(&mut browser, "slider.value == data.diverged");
+    }
+    assert_eq!(browser.complaints, [""; 0]);
+}
+
 /// Walks the steps by slider, keys and clicks.
 #[track_caller]
 fn walk(browser: &mut Chromium) {

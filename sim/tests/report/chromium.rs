@@ -146,6 +146,12 @@ impl Chromium {
     #[track_caller]
     pub(crate) fn open(&mut self, path: &Path) {
         self.call("Page.navigate", &json!({"url": format!("file://{}", path.display())}));
+        self.wait_for_load();
+    }
+
+    /// Waits until the page that is on its way is loaded.
+    #[track_caller]
+    pub(crate) fn wait_for_load(&mut self) {
         while self.hear()["method"] != "Page.loadEventFired" {}
     }
 

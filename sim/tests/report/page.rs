@@ -131,3 +131,25 @@ fn what_cannot_be_reported_is_told_in_one_line() {
         assert_eq!((said.lines().count(), said.contains(reason)), (1, true), "{said}");
     }
 }
+
+#[test]
+fn a_campaign_that_finds_something_has_a_page_of_it_too() {
+    let place = Place::new();
+    place.campaign();
+    let page = place.read("campaign.html");
+    for part in ["ordering violated", "href=\"campaign-seed-", "Faults by consequence", "eintr"] {
+        assert!(page.contains(part), "{part}");
+    }
+    let (_, link) = page.split_once("href=\"").unwrap();
+    let own = place.read(link.split_once('"').unwrap().0);
+    assert!(own.contains("Contract, clause 5."));
+    assert!(own.contains("blocktwin replay --trace --device barrier-no-op failures/seed-"));
+    assert!(!page.contains("http:") && !page.contains("https:"));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_before_a_campaign_begins() {
+    let place = Place::new();
+    let output = place.run(&["run", "--for", "1h", "--report", "no/where.html"], 2);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("where.html: not written"));
+}
