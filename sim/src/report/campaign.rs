@@ -138,41 +138,38 @@ fn facts(args: &RunArgs, findings: &Findings) -> String {
 
 /// Scenarios a second, over time.
 fn chart(timeline: &Timeline) -> String {
-    let (parts, most) = (timeline.counts.len(), timeline.counts.iter().max().copied());
-    let Some(most) = most.filter(|&most| most > 0) else {
+    let Some(most) = timeline.counts.iter().max().copied().filter(|&most| most > 0) else {
         return "<p>No scenario was run.</p>".to_owned();
     };
-    let part = timeline.part.as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "rates and heights for people to see")]
-    let (rate, height) =
-        (|count: u64| count as f64 / part, |count: u64| 100.0 * count as f64 / most as f64);
+    let part = u64::try_from(timeline.part.as_millis()).unwrap_or(u64::MAX);
+    let rate = |count: u64| grouped(count.saturating_mul(1000) / part);
+    let seconds = |parts: usize| {
+        let milliseconds = part.saturating_mul(parts as u64);
+        format!("{}.{}", milliseconds / 1000, milliseconds % 1000 / 100)
+    };
     let mut html = format!(
-        "<svg class=\"chart\" viewBox=\"0 0 {parts} 100\" preserveAspectRatio=\"none\" \
-         role=\"img\" aria-label=\"Scenarios a second over time, at most {:.0}\">\n",
+        "<svg class=\"chart\" viewBox=\"0 0 {} 1000\" preserveAspectRatio=\"none\" \
+         role=\"img\" aria-label=\"Scenarios a second over time, at most {}\">\n",
+        timeline.counts.len(),
         rate(most)
     );
     for (at, &count) in timeline.counts.iter().enumerate() {
-        let (high, rate) = (height(count), rate(count));
-        let second = timeline.part.mul_f64(at as f64).as_secs_f64();
+        let (high, rate) = (count.saturating_mul(1000) / most, rate(count));
         // Writing to a string cannot fail.
         let _ = writeln!(
             html,
-            "<rect x=\"{at}.05\" y=\"{:.2}\" width=\"0.9\" height=\"{high:.2}\">\
-             <title>from second {second:.1}: {rate:.0} scenarios a second</title></rect>",
-            100.0 - high
+            "<rect x=\"{at}.05\" y=\"{}\" width=\"0.9\" height=\"{high}\">\
+             <title>from second {}: {rate} scenarios a second</title></rect>",
+            1000 - high,
+            seconds(at)
         );
     }
-    let end = timeline.part.mul_f64(parts as f64).as_secs_f64();
     html + &format!(
         "</svg>\n<p class=\"axis\"><span>0 s</span><span>at most {} scenarios a second</span>\
-         <span>{end:.1} s</span></p>",
-        grouped(rate_rounded(rate(most)))
+         <span>{} s</span></p>",
+        rate(most),
+        seconds(timeline.counts.len())
     )
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, for people")]
-fn rate_rounded(rate: f64) -> u64 {
-    rate.round() as u64
 }
 
 /// Faults, with how many of them mattered.

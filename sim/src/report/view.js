@@ -66,9 +66,10 @@ function track(kind, label) {
   const row = make("div", `row ${kind}`);
   const named = make("div", "label", undefined, row);
   if (kind.startsWith("sector")) {
-    // On a phone a range has to do without.
-    make("span", label.includes("–") ? "spacious" : "", "sector ", named);
+    // Where a number is long, or a range on a phone, it has to do without.
+    if (label.length < 9) make("span", label.includes("–") ? "spacious" : "", "sector ", named);
     named.append(label);
+    named.title = `sector ${label}`;
     make("small", "", "durable", named);
   } else named.append(label);
   const line = make("div", "track", undefined, row);
@@ -212,7 +213,7 @@ function drawMap() {
   ].filter((it) => it);
   const note = document.getElementById("left-out");
   note.hidden = missing.length === 0;
-  note.textContent = `Not shown: ${missing.join(" and ")}. blocktwin shrink makes it smaller.`;
+  note.textContent = `Not shown: ${missing.join(" and ")}. A smaller scenario is shown whole.`;
 }
 
 // The step under the pointer, and the row of sectors if there is one.
