@@ -36,7 +36,7 @@ Examples:
   blocktwin show --seed 42                   the scenario of a seed
   blocktwin replay failures/*.ron --trace    what happened, event by event
   blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
-  blocktwin report small.ron -o small.html  the same as a page, with a map of the sectors
+  blocktwin report small.ron -o small.html   the same as a page, with a map of the sectors
   blocktwin bugs                             how soon it finds bugs that were planted
   blocktwin run --device write-back          a legal device that is not the usual one
 

@@ -58,7 +58,7 @@ impl Data {
         let events = events(report);
         let cut = events.len().saturating_sub(MOST_EVENTS);
         let shown_events = &events[cut..];
-        let diverged = diverged(report, &events).map(|at| at.saturating_sub(cut));
+        let diverged = diverged(&events).map(|at| at.saturating_sub(cut));
         Self {
             clients: shown.scenario.clients(),
             operations: operations(shown.scenario, shown_events),
@@ -70,18 +70,20 @@ impl Data {
     }
 }
 
-/// What happened, without what only says what sectors hold.
+/// What happened, without what only says what sectors hold. A panic ends a trace; that it was the
+/// divergence is said after it.
 pub(super) fn events(report: &Report) -> Vec<&Event> {
-    report.trace.iter().filter(|event| !matches!(event, Event::Holds(_))).collect()
+    let events = report.trace.iter().filter(|event| !matches!(event, Event::Holds(_)));
+    let mut events: Vec<_> = events.collect();
+    if report.verdict != Verdict::Pass && diverged(&events).is_none() {
+        events.push(&Event::Diverged(0));
+    }
+    events
 }
 
-/// Where the divergence was found: a panic is no event, and ends the trace.
-pub(super) fn diverged(report: &Report, events: &[&Event]) -> Option<usize> {
-    if report.verdict == Verdict::Pass {
-        return None;
-    }
-    let found = events.iter().position(|event| matches!(event, Event::Diverged(_)));
-    found.or(events.len().checked_sub(1))
+/// Where the divergence was found.
+pub(super) fn diverged(events: &[&Event]) -> Option<usize> {
+    events.iter().position(|event| matches!(event, Event::Diverged(_)))
 }
 
 /// The sectors in which the divergence shows.

@@ -33,7 +33,7 @@ pub(super) fn of_sector(
     size: u64,
 ) -> Vec<Sentence> {
     let events = data::events(report);
-    let last = data::diverged(report, &events).unwrap_or(events.len());
+    let last = data::diverged(&events).unwrap_or(events.len());
     let bytes = number * size..(number + 1) * size;
     let ordered = report.verdict.kind() == Some(Kind::OrderingViolated);
     let mut teller =
@@ -85,7 +85,7 @@ impl Teller<'_> {
                 if request == Request::Barrier && result.is_ok() {
                     self.barrier = Some(*op);
                 }
-                self.ended(*op, request, result.err(), seen)
+                self.ended(at, *op, request, result.err(), seen)
             }
             Event::Diverged(_) => Some(("diverged", "Here the device diverged.".to_owned())),
             _ => None,
@@ -113,7 +113,10 @@ impl Teller<'_> {
         let (call, by) = (raw.call.name(), by(raw.op));
         match (raw.call, raw.result, raw.fault) {
             (Call::Sync, Ok(_), _) => Some(("idle", format!("{call}{by}: nothing new here."))),
-            (Call::Sync, Err(_), _) => Some(("fault", format!("{call}{by} fails."))),
+            (Call::Sync, Err(_), None) => Some(("fault", format!("{call}{by} fails."))),
+            (Call::Sync, Err(_), Some(fault)) => {
+                Some(("fault", format!("{call}{by} fails ({}).", fault.name())))
+            }
             (_, _, Some(fault)) if self.is_about(raw.offset, raw.length) => {
                 Some(("fault", format!("{call}{by} meets {}.", fault.name())))
             }
@@ -138,6 +141,7 @@ impl Teller<'_> {
     /// An answer, and what it promises.
     fn ended(
         &self,
+        at: usize,
         op: OpId,
         request: Request,
         failed: Option<DeviceError>,
@@ -164,7 +168,14 @@ impl Teller<'_> {
                 "promises that no later write becomes durable before those completed so far"
             }
         };
-        Some(("promise", format!("{name} #{op} returned Ok: {promise}.")))
+        let [visible, durable] = self.histories.held(self.number, at);
+        let fact = match request {
+            Request::Read { .. } | Request::Trim { .. } => String::new(),
+            Request::Write { fua: false, .. } if visible == format!("write #{op}") => String::new(),
+            Request::Write { fua: false, .. } => format!("; the file has {visible}"),
+            _ => format!("; durable here: {durable}"),
+        };
+        Some(("promise", format!("{name} #{op} returned Ok: {promise}{fact}.")))
     }
 }
 
@@ -176,7 +187,7 @@ fn changed(raw: &RawCall, [visible, durable]: &Change) -> Told {
     };
     let class = if visible.0 == visible.1 { "durable" } else { "visible" };
     let (visible, durable) = (words("visible", visible), words("durable", durable));
-    (class, format!("{}{}: {visible}, {durable}.", raw.call.name(), by(raw.op)))
+    (class, format!("{}{}: {visible}; {durable}.", raw.call.name(), by(raw.op)))
 }
 
 /// Who makes a raw call.

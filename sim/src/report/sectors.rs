@@ -115,6 +115,14 @@ impl Histories {
         ])
     }
 
+    /// What a sector held after an event, in words: visible and durable.
+    pub(super) fn held(&self, number: u64, event: usize) -> [String; 2] {
+        let changes = self.0.get(&number).into_iter().flatten();
+        let last = changes.take_while(|change| change.event <= event).last();
+        let held = last.map_or([Shown::ZEROS; 2], |it| [it.visible, it.durable]);
+        held.map(|it| words::title(it.content, it.own))
+    }
+
     /// What the power failure at `event` kept although it was not durable: sectors, and contents in
     /// words.
     pub(super) fn survivors(&self, event: usize) -> impl Iterator<Item = (u64, String)> {

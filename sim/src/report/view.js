@@ -8,7 +8,7 @@ const last = data.events.length - 1;
 
 // Below this a column has no room for a name, and above it a page shows less than it could.
 const NARROWEST = 30;
-const WIDEST = 88;
+const WIDEST = 190;
 const TINTS = 6;
 const PATTERNS = 4;
 
@@ -149,7 +149,7 @@ function band(row, which, parent) {
     const drawn = place(cell(row.cells[at][which], line), start, end);
     // Room for what the power failure did.
     const crashed = which === 1 && data.events[start].class === "crash" && fateOf(row, start);
-    if (crashed) drawn.style.paddingLeft = "2.4rem";
+    if (crashed) drawn.style.paddingLeft = "2.6rem";
     const found = data.diverged !== null && start <= data.diverged && data.diverged < end;
     if (row.guilty && which === 1 && found) drawn.classList.add("wrong");
     start = end;
@@ -172,7 +172,7 @@ function sectors() {
     band(row, 2, line);
     data.events.forEach((event, at) => {
       const fate = event.class === "crash" ? fateOf(row, at) : undefined;
-      if (fate) place(make("span", `fate ${fate}`, fate, line), at + 0.12);
+      if (fate) make("span", `fate ${fate}`, fate, line).style.left = `${at * width + 5}px`;
     });
     return element;
   });
@@ -262,6 +262,7 @@ function drawState(step) {
     }
     return line;
   }));
+  if (data.rows.length === 0) make("td", "", "Nothing was written.", body.insertRow()).colSpan = 3;
 }
 
 // What an event changed, in words.

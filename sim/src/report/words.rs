@@ -3,7 +3,7 @@
 use crate::cli::DeviceArg;
 use blocktwin::disk::Call;
 use blocktwin::lockstep::Event;
-use blocktwin::model::{Content, Expected, Kind};
+use blocktwin::model::{Content, Expected, Kind, OpId};
 use std::path::Path;
 
 /// The promise that a kind of divergence breaks: the number of its clause of the contract, where it
@@ -60,7 +60,10 @@ pub(super) fn label(content: Content, own: bool) -> String {
         Content::Scribble => "0xab".to_owned(),
         Content::Written { op, .. } if own => format!("#{op}"),
         Content::Written { op, sector } => format!("#{op}@{sector}"),
-        Content::Torn { head, tail, .. } => format!("#{head}|#{tail}"),
+        Content::Torn { head, tail, .. } => {
+            let by = |op: OpId| if op == 0 { "0".to_owned() } else { format!("#{op}") };
+            format!("{}|{}", by(head), by(tail))
+        }
         Content::Unknown => "??".to_owned(),
     }
 }

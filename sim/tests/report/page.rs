@@ -33,7 +33,9 @@ fn a_page_says_what_is_wrong_before_any_script_runs() {
     for part in [
         "durability lost: sector 0 holds 0xab, what a trim leaves; legal: write #2",
         "Contract, clause 4.",
-        "pwrite of #3: visible write #2 → 0xab, what a trim leaves, durable still zeros.",
+        "flush #3 returned Ok: promises that everything completed before it is durable; \
+         durable here: 0xab, what a trim leaves.",
+        "pwrite of #3: visible write #2 → 0xab, what a trim leaves; durable still zeros.",
         "blocktwin replay --trace --device trim-delayed trim-delayed.ron",
         "(op: Trim(offset: 0, length: 512)),",
     ] {
