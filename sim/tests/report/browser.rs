@@ -87,10 +87,9 @@ fn a_campaign_leads_to_what_it_found() {
         browser.open(&place.path("campaign.html"));
         browser.evaluate(SEEN);
         assert_page(&mut browser, "document.documentElement.scrollWidth <= innerWidth");
-        assert_page(&mut browser, "seen('.verdict.diverged') && seen('.chart rect')");
+        assert_page(&mut browser, "seen('.verdict.diverged') && seen('.chart')");
         shoot(&mut browser, &format!("campaign-{width}"));
-        browser.evaluate("document.querySelector('article a').click()");
-        browser.wait_for_load();
+        browser.follow("article a");
         assert_page(&mut browser, "slider.value == data.diverged");
     }
     assert_eq!(browser.complaints, [""; 0]);

@@ -26,6 +26,8 @@ pub(crate) struct Chromium {
     /// Of the page, once there is one.
     session: Option<String>,
     sent: u64,
+    /// The page that is on its way has come.
+    loaded: bool,
     /// What the page complained of.
     pub(crate) complaints: Vec<String>,
     _profile: TempDir,
@@ -70,6 +72,7 @@ impl Chromium {
             socket,
             session: None,
             sent: 0,
+            loaded: false,
             complaints: Vec::new(),
             _profile: profile,
         };
@@ -113,6 +116,7 @@ impl Chromium {
     fn hear(&mut self) -> Value {
         let message = self.socket.read().expect("Chromium answers");
         let heard: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+        self.loaded |= heard["method"] == "Page.loadEventFired";
         let parameters = &heard["params"];
         let complains = match heard["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
@@ -145,14 +149,24 @@ impl Chromium {
     /// Opens a file, and waits until it is loaded.
     #[track_caller]
     pub(crate) fn open(&mut self, path: &Path) {
+        self.loaded = false;
         self.call("Page.navigate", &json!({"url": format!("file://{}", path.display())}));
         self.wait_for_load();
     }
 
-    /// Waits until the page that is on its way is loaded.
+    /// Clicks on a link, and waits until what it leads to is loaded.
     #[track_caller]
-    pub(crate) fn wait_for_load(&mut self) {
-        while self.hear()["method"] != "Page.loadEventFired" {}
+    pub(crate) fn follow(&mut self, selector: &str) {
+        self.loaded = false;
+        self.evaluate(&format!("document.querySelector('{selector}').click()"));
+        self.wait_for_load();
+    }
+
+    #[track_caller]
+    fn wait_for_load(&mut self) {
+        while !self.loaded {
+            self.hear();
+        }
     }
 
     /// What an expression of JavaScript is in the page.
