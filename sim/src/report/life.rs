@@ -34,7 +34,8 @@ pub(super) fn of_sector(
 ) -> Vec<Sentence> {
     let events = data::events(report);
     let last = data::diverged(&events).unwrap_or(events.len());
-    let bytes = number * size..(number + 1) * size;
+    let start = number.saturating_mul(size);
+    let bytes = start..start.saturating_add(size);
     let ordered = report.verdict.kind() == Some(Kind::OrderingViolated);
     let mut teller =
         Teller { requests: BTreeMap::new(), bytes, number, histories, ordered, barrier: None };
