@@ -186,7 +186,7 @@ impl Campaign<'_> {
             let report = quiet::panics(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
         };
-        let began = self.started.elapsed();
+        let began = self.args.report.as_ref().map(|_| self.started.elapsed());
         let report = match once() {
             // Their number is reported.
             Err(error) if matches!(error.downcast_ref(), Some(RunError::TooLarge(_))) => {
@@ -200,7 +200,7 @@ impl Campaign<'_> {
             findings.unrepeatable.get_or_insert(seed);
         }
         findings.stats.add(&report.stats);
-        if self.args.report.is_some() {
+        if let Some(began) = began {
             findings.tally.note(seed, &report, began, self.started.elapsed());
         }
         // A sum, so that the order in which workers finish does not matter.
