@@ -2,6 +2,7 @@
 
 use crate::cli::{ProfileArg, RunArgs, Shard};
 use crate::quiet;
+use crate::report::Tally;
 use anyhow::Context;
 use blocktwin::lockstep::{Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict};
 use blocktwin::scenario::{Scenario, generate};
@@ -31,6 +32,8 @@ pub(crate) struct Findings {
     pub(crate) unrepeatable: Option<u64>,
     pub(crate) seconds: f64,
     pub(crate) interrupted: bool,
+    /// What a page about the campaign has to show besides.
+    pub(crate) tally: Tally,
 }
 
 /// A scenario whose device diverged.
@@ -57,6 +60,7 @@ pub(crate) fn catch_interrupts() -> anyhow::Result<()> {
 /// What all workers share.
 struct Campaign<'a> {
     args: &'a RunArgs,
+    started: Instant,
     seeds: Range<u64>,
     shard: Shard,
     deadline: Option<Instant>,
@@ -76,6 +80,7 @@ pub(crate) fn run<S: Subject>(
     let seeds = args.seeds.clone().unwrap_or(0..u64::MAX);
     let campaign = Campaign {
         args,
+        started,
         shard: args.shard.unwrap_or(Shard::WHOLE),
         deadline: time.and_then(|time| started.checked_add(time)),
         taken: AtomicU64::new(0),
@@ -181,6 +186,7 @@ impl Campaign<'_> {
             let report = quiet::panics(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
         };
+        let began = self.args.report.as_ref().map(|_| self.started.elapsed());
         let report = match once() {
             // Their number is reported.
             Err(error) if matches!(error.downcast_ref(), Some(RunError::TooLarge(_))) => {
@@ -194,6 +200,9 @@ impl Campaign<'_> {
             findings.unrepeatable.get_or_insert(seed);
         }
         findings.stats.add(&report.stats);
+        if let Some(began) = began {
+            findings.tally.note(seed, &report, began, self.started.elapsed());
+        }
         // A sum, so that the order in which workers finish does not matter.
         let numbered = Digest(seed.into()).then(report.digest);
         findings.digest = findings.digest.wrapping_add(numbered.0);
@@ -208,6 +217,7 @@ impl Campaign<'_> {
 impl Findings {
     fn add(&mut self, other: Self) {
         self.stats.add(&other.stats);
+        self.tally.add(other.tally);
         self.skipped += other.skipped;
         self.digest = self.digest.wrapping_add(other.digest);
         self.unrepeatable = [self.unrepeatable, other.unrepeatable].into_iter().flatten().min();

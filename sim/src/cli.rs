@@ -5,7 +5,7 @@ mod values;
 pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, Shard};
 
 use crate::zoo::Specimen;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +36,7 @@ Examples:
   blocktwin show --seed 42                   the scenario of a seed
   blocktwin replay failures/*.ron --trace    what happened, event by event
   blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
+  blocktwin report small.ron -o small.html   the same as a page, with a map of the sectors
   blocktwin bugs                             how soon it finds bugs that were planted
   blocktwin run --device write-back          a legal device that is not the usual one
 
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Shrink(ShrinkArgs),
     /// Print a scenario.
     Show(ShowArgs),
+    /// Make a page of what happened in a scenario, for a browser.
+    Report(ReportArgs),
     /// Hunt the planted bugs, and tell which were found and how soon.
     Bugs(BugsArgs),
     /// Turn fuzz inputs into regressions and back, and check them all.
@@ -112,6 +115,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR", default_value = "failures")]
     pub(crate) save: PathBuf,
 
+    /// Write a page about the campaign too, for a browser; and beside it one of what diverged.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Show and save a divergence as it was found, and not the smallest scenario of its kind.
     #[arg(long)]
     pub(crate) no_shrink: bool,
@@ -141,7 +148,8 @@ pub(crate) struct ReplayArgs {
 }
 
 #[derive(Args, Debug, Default)]
-#[group(required = true, multiple = false, id = "which")]
+#[command(group(ArgGroup::new("which").required(true)))]
+#[group(skip)]
 pub(crate) struct ShowArgs {
     /// A scenario file (.ron), or a fuzz input.
     #[arg(value_name = "FILE", group = "which")]
@@ -164,6 +172,20 @@ pub(crate) struct ShrinkArgs {
     /// Where to write the smallest scenario. By default it is printed.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// The device under test: the real one, or one of `blocktwin bugs --list`.
+    #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
+    pub(crate) device: DeviceArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) which: ShowArgs,
+
+    /// Where to write the page.
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
 
     /// The device under test: the real one, or one of `blocktwin bugs --list`.
     #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
@@ -257,6 +279,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_seed_may_have_a_profile() {
+        for command in ["show", "shrink", "report"] {
+            let arguments = ["blocktwin", command, "--seed", "3", "--profile", "heavy"];
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{command}");
+            assert!(Cli::try_parse_from(&arguments[..2]).is_err(), "{command}");
+            assert!(Cli::try_parse_from([&arguments[..4], &["a.ron"]].concat()).is_err());
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn list(text: &mut String, scenario: &Scenario) {
 }
 
 /// One operation with what happens to it, in the words of the trace.
-fn operation(op: OpId, step: &Step) -> String {
+pub(crate) fn operation(op: OpId, step: &Step) -> String {
     let mut line = match (step.op, step.op.request()) {
         (Op::Crash(survivors), _) => Event::Crashed(op, survivors).to_string(),
         (_, Some(request)) => Event::Began(op, request).to_string(),

@@ -9,6 +9,7 @@ mod failure;
 mod input;
 mod medium;
 mod quiet;
+mod report;
 mod shrink;
 mod summary;
 mod zoo;
@@ -62,6 +63,12 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             }
         },
         Some(Command::Show(args)) => show(&args),
+        Some(Command::Report(args)) => match args.device.0 {
+            None => report::command(&mut Runner::new(FileBacked, Medium::Memory), &args),
+            Some(specimen) => {
+                report::command(&mut Runner::new(specimen.subject(), Medium::Memory), &args)
+            }
+        },
         Some(Command::Corpus { command }) => corpus::run(&command),
     }
 }
@@ -85,6 +92,7 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
     }
+    report::campaign::prepare(args)?;
     campaign::catch_interrupts()?;
     let findings = campaign::run(args, &subject)?;
     let summary = match args.format {
@@ -106,9 +114,11 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
                 say(&summary)?;
             }
         }
+        report::campaign::write(args, &findings, subject())?;
         return Ok(Status::Diverged);
     }
     say(&summary)?;
+    report::campaign::write(args, &findings, subject())?;
     let unexercised = summary::unexercised(&findings);
     if args.strict && !unexercised.is_empty() && !findings.interrupted {
         complain(&format!("--strict: never exercised: {}", unexercised.join(", ")));

@@ -17,7 +17,7 @@ pub(crate) fn unexercised(findings: &Findings) -> Vec<String> {
     idle.chain(unchecked.map(|clause| format!("clause \"{}\"", clause.name()))).collect()
 }
 
-fn per_second(findings: &Findings) -> f64 {
+pub(crate) fn per_second(findings: &Findings) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let ops = findings.stats.ops as f64;
     if findings.seconds > 0.0 { ops / findings.seconds } else { 0.0 }
@@ -102,7 +102,7 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -26,6 +26,9 @@ impl State {
         let result = result.map_err(|error| error.raw_os_error().unwrap_or(0));
         let fault = fault.map(FaultKind::class);
         self.journal.push(RawCall { op, call, offset, length, result, fault });
+        if self.watch.is_some() {
+            self.watch_call(call);
+        }
     }
 
     fn watch_limit(&mut self, op: u32, range: Range<u64>) {

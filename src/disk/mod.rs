@@ -28,6 +28,7 @@ mod lies;
 mod medium;
 mod state;
 mod undo;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use crash::Survivors;
 pub use fault::{Call, Dirty, Fault, FaultClass, FaultKind};
 pub use medium::Medium;
 pub use state::{CallReport, RawCall};
+pub use watch::Held;
 
 use crate::exec::yield_now;
 use crate::file::BackingFile;
@@ -151,16 +153,34 @@ impl SimDisk {
         state.wrong.contains(&sector) || state.latent.contains(&sector)
     }
 
-    /// Hands over the raw calls made since the last time, in order.
-    pub fn drain_journal(&self, mut each: impl FnMut(&RawCall)) {
+    /// From now on until the next [`reset`](Self::reset), takes note of what raw calls and crashes
+    /// leave in the sectors, or does not. That costs a copy of every sector that changes.
+    pub fn watch(&self, on: bool) {
+        self.shared.lock().watch(on);
+    }
+
+    /// Hands over the raw calls made since the last time, in order; each with the sectors that it
+    /// has changed, where they are [watched](Self::watch).
+    pub fn drain_journal(&self, mut each: impl FnMut(&RawCall, &[Held])) {
         // Most often nothing is new, and a load is all that it costs.
         if !self.shared.called.load(Ordering::Relaxed) {
             return;
         }
         self.shared.called.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
-        state.journal.iter().for_each(&mut each);
+        for (at, raw) in state.journal.iter().enumerate() {
+            each(raw, state.watch.as_ref().map_or(&[], |watch| watch.of_call(at)));
+        }
         state.journal.clear();
+        if let Some(watch) = &mut state.watch {
+            watch.forget_calls();
+        }
+    }
+
+    /// The sectors that the last crash has changed, where they are [watched](Self::watch) and the
+    /// raw calls before it have been handed over.
+    pub fn take_crashed(&self) -> Vec<Held> {
+        self.shared.lock().watch.as_mut().map(|watch| watch.take_rest()).unwrap_or_default()
     }
 
     /// A failure of the medium itself since the last [`reset`](Self::reset): the disk is full, say.

@@ -4,6 +4,7 @@ use super::crash::{Damage, Survivors};
 use super::fault::{Call, Fault, FaultClass, FaultKind};
 use super::medium::Medium;
 use super::undo::{Restore, Undo};
+use super::watch::Watch;
 use crate::rng::{Purpose, Rng};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
@@ -103,6 +104,8 @@ pub(super) struct State {
     operations: Vec<Operation>,
     under_way: usize,
     pub(super) journal: Vec<RawCall>,
+    /// Where somebody wants to see what sectors hold.
+    pub(super) watch: Option<Box<Watch>>,
 }
 
 impl State {
@@ -124,6 +127,7 @@ impl State {
             operations: Vec::new(),
             under_way: 0,
             journal: Vec::new(),
+            watch: None,
         }
     }
 
@@ -140,6 +144,7 @@ impl State {
         self.broken = None;
         self.under_way = 0;
         self.journal.clear();
+        self.watch = None;
         self.medium.set_len(0)?;
         self.medium.set_len(length)
     }
@@ -323,6 +328,7 @@ impl State {
         // Writing back can have made the real file longer than it is to be.
         let reopened = self.medium.set_len(length).and_then(|()| self.medium.reopen());
         self.real(reopened);
+        self.watch_crash();
         lost
     }
 

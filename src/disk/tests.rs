@@ -8,6 +8,7 @@ mod lies;
 mod media;
 mod survivors;
 mod torn;
+mod watched;
 
 use super::*;
 use crate::exec::block_on;

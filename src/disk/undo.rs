@@ -5,6 +5,7 @@
 //! the last one, what is visible. A sync that covers the whole log just empties it.
 
 use super::crash::{Damage, Fates, Survivors};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
 /// length is decided before them.
@@ -92,6 +93,23 @@ impl Undo {
         let change = self.changes.iter().find(|change| change.what == sector + 1)?;
         let start = usize::try_from(change.replaced).ok()?;
         Some((&self.arena[start..start + sector_size], change.replaced_wrong))
+    }
+
+    /// The sectors that have changed since `mark`.
+    pub(super) fn changed_since(&self, mark: u64) -> BTreeSet<u64> {
+        let changes = &self.changes[self.before(mark)..];
+        changes.iter().filter_map(|change| change.what.checked_sub(1)).collect()
+    }
+
+    /// What is durable of each sector of which that is not known to be what is visible.
+    pub(super) fn durable_contents(&self, sector_size: usize) -> BTreeMap<u64, &[u8]> {
+        // The oldest change is the last to be put in.
+        let changes = self.changes.iter().rev().filter(|change| change.what != LENGTH);
+        let contents = changes.filter_map(|change| {
+            let start = usize::try_from(change.replaced).ok()?;
+            Some((change.what - 1, &self.arena[start..start + sector_size]))
+        });
+        contents.collect()
     }
 
     /// Deciding what survives of this log.

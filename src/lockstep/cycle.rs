@@ -59,7 +59,10 @@ pub(super) fn run<S: Subject>(
         let mut run = Run { subject, heap, session: &session, runtime: &mut runtime };
         let caught = catch_unwind(AssertUnwindSafe(|| {
             let verdict = run.all_cycles();
-            verdict.map_err(|(op, violation)| (op, run.diagnose(violation)))
+            verdict.map_err(|(op, violation)| {
+                session.inner().log.diverged(op);
+                (op, run.diagnose(violation))
+            })
         }));
         caught.unwrap_or_else(|panic| Err((0, panicked(&*panic))))
     };
@@ -180,6 +183,7 @@ impl<S: Subject> Run<'_, '_, S> {
         let mut inner = session.inner();
         session.note_raw_calls(&mut inner.log);
         inner.log.crashed(op, survivors);
+        inner.log.holds(&session.disk.take_crashed(), session.scenario.salt);
         inner.stats.crashes += 1;
         inner.stats.happened(FaultClass::Crash, lost > 0);
         inner.twin.crash();

@@ -23,7 +23,7 @@ mod tests;
 pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
 pub use subject::{FileBacked, Subject};
-pub use trace::{Digest, Event};
+pub use trace::{Digest, Event, Sector};
 
 use crate::device::{BufferAllocator, BufferSource, Geometry, GeometryError};
 use crate::disk::{Medium, SimDisk};
@@ -37,6 +37,8 @@ use std::sync::Arc;
 pub struct Options {
     /// Keep the events, for people to read.
     pub trace: bool,
+    /// Keep among the events what every sector held, which is slow.
+    pub sectors: bool,
     /// Hold the device to what a medium that lies has done to it. A plain device then diverges,
     /// and the verdict names what the medium did; one with checksums has to notice.
     pub accuse_media: bool,
@@ -148,6 +150,7 @@ impl<S: Subject> Runner<S> {
         let geometry = spec.geometry()?;
         let reset = self.disk.reset(spec.sector_size, spec.file_length, geometry.size());
         reset.map_err(RunError::of_medium)?;
+        self.disk.watch(options.trace && options.sectors);
         let trims = self.subject.trim_effect(spec);
         self.twin.reset(geometry, spec.read_only, trims, scenario.salt);
         let heap = self.heap(spec);

@@ -111,7 +111,11 @@ impl<'a> Session<'a> {
 
     /// Raw calls that have been made are events of the run.
     pub(super) fn note_raw_calls(&self, log: &mut Log) {
-        self.disk.drain_journal(|raw| log.raw(raw));
+        let salt = self.scenario.salt;
+        self.disk.drain_journal(|raw, held| {
+            log.raw(raw);
+            log.holds(held, salt);
+        });
     }
 
     /// The next step of a client, unless it has to pause.

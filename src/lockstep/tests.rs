@@ -2,6 +2,7 @@ use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
 mod media;
+mod sectors;
 
 fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
     let report = runner.run(scenario, Options::default()).unwrap();

@@ -1,8 +1,8 @@
 //! What happened, for people and as a digest.
 
 use crate::device::DeviceError;
-use crate::disk::{Call, RawCall, Survivors};
-use crate::model::{OpId, Request};
+use crate::disk::{Call, Held, RawCall, Survivors};
+use crate::model::{Content, OpId, Request, identify};
 use std::fmt;
 use std::str::FromStr;
 use twox_hash::XxHash3_128;
@@ -27,6 +27,23 @@ pub enum Event {
     Opened(Result<(), DeviceError>),
     /// Sectors from this one on were read back, and held what these operations wrote.
     ReadBack(u64, Vec<OpId>),
+    /// What the raw call or the crash before this left in these sectors; only where
+    /// [`Options::sectors`](super::Options::sectors) asks for it. Not in the digest.
+    Holds(Vec<Sector>),
+    /// Something was found to be wrong, in an operation or in none (0). What comes after it is the
+    /// search for data that is missing. Not in the digest.
+    Diverged(OpId),
+}
+
+/// What a sector of the file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sector {
+    /// The sector, by number.
+    pub number: u64,
+    /// What reads get.
+    pub visible: Content,
+    /// What a crash in which nothing unsynced survives would leave.
+    pub durable: Content,
 }
 
 impl fmt::Display for Event {
@@ -54,6 +71,9 @@ impl fmt::Display for Event {
             Self::ReadBack(sector, seen) => {
                 write!(f, "      sector {sector} on holds {}", Seen(seen))
             }
+            Self::Holds(sectors) => write!(f, "      {} sectors changed", sectors.len()),
+            Self::Diverged(0) => write!(f, "      DIVERGED"),
+            Self::Diverged(op) => write!(f, "#{op:<4} DIVERGED"),
         }
     }
 }
@@ -201,6 +221,23 @@ impl Log {
         let [failed, value] = result;
         self.numbers(2, [raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
         self.keep(|| Event::Raw(*raw));
+    }
+
+    /// What sectors hold, of a run with this salt.
+    pub(super) fn holds(&mut self, held: &[Held], salt: u64) {
+        if held.is_empty() {
+            return;
+        }
+        let sector = |it: &Held| Sector {
+            number: it.sector,
+            visible: identify(&it.visible, salt),
+            durable: identify(&it.durable, salt),
+        };
+        self.keep(|| Event::Holds(held.iter().map(sector).collect()));
+    }
+
+    pub(super) fn diverged(&mut self, op: OpId) {
+        self.keep(|| Event::Diverged(op));
     }
 
     pub(super) fn ended(&mut self, op: OpId, result: Result<(), DeviceError>, seen: &[OpId]) {

@@ -32,6 +32,7 @@ mod tests;
 
 pub use clause::{Checks, Clause};
 pub use device::{Failure, Keep, ModelDevice};
+pub(crate) use payload::identify;
 pub use payload::{Content, OpId};
 pub use request::{Evidence, Outcome, Request, TrimEffect};
 pub use twin::{Twin, UNSPECIFIED};

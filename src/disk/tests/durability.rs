@@ -51,7 +51,7 @@ fn write_during_sync(faults: &[Fault]) -> SimDisk {
 
 fn journal(disk: &SimDisk) -> Vec<RawCall> {
     let mut journal = Vec::new();
-    disk.drain_journal(|&raw| journal.push(raw));
+    disk.drain_journal(|&raw, _| journal.push(raw));
     journal
 }
 

@@ -109,7 +109,7 @@ impl Twins {
     fn assert_same(&self, seed: u64) {
         let [memory, file] = self.disks.each_ref().map(|disk| {
             let mut journal = Vec::new();
-            disk.drain_journal(|&raw| journal.push(raw));
+            disk.drain_journal(|&raw, _| journal.push(raw));
             (journal, contents(disk))
         });
         assert_eq!(memory.0, file.0, "seed {seed}, operation {}", self.op);

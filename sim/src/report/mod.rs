@@ -1,0 +1,92 @@
+//! Reports: what happened in a run, as one page that needs nothing else.
+//!
+//! A page is a pure function of the scenario, the device and the names that it was asked for by: no
+//! times, no paths of this machine. What it shows is put together here; `view.js` only draws it.
+
+pub(crate) mod campaign;
+mod data;
+mod life;
+mod page;
+mod sectors;
+mod tally;
+mod words;
+
+pub(crate) use tally::Tally;
+
+use crate::cli::{DeviceArg, ReportArgs, ShowArgs};
+use crate::{Status, quiet, say, wanted};
+use anyhow::Context;
+use blocktwin::lockstep::{Options, Report, RunError, Runner, Subject, Verdict};
+use blocktwin::scenario::Scenario;
+use std::fs;
+use std::path::Path;
+
+/// Runs the scenario that `args` name, and writes the page.
+pub(crate) fn command<S: Subject>(
+    runner: &mut Runner<S>,
+    args: &ReportArgs,
+) -> anyhow::Result<Status> {
+    let scenario = wanted(&args.which)?;
+    let replay = replay_command(&args.which, args.device);
+    let shown = Shown { scenario: &scenario, device: args.device, replay: &replay };
+    let report = shown.write(runner, &args.output)?;
+    let path = args.output.display();
+    match &report.verdict {
+        Verdict::Pass => {
+            say(&format!("{path}: of a scenario that passed, digest {}", report.digest))?;
+            Ok(Status::Passed)
+        }
+        Verdict::Diverged(divergence) => {
+            let violation = &divergence.violation;
+            say(&format!("{path}: DIVERGED: {}\n  {}", violation.kind, violation.sentence))?;
+            Ok(Status::Diverged)
+        }
+    }
+}
+
+/// What a page is about.
+pub(crate) struct Shown<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) device: DeviceArg,
+    /// How to see it again.
+    pub(crate) replay: &'a str,
+}
+
+impl Shown<'_> {
+    /// Runs the scenario, and writes its page.
+    pub(crate) fn write<S: Subject>(
+        &self,
+        runner: &mut Runner<S>,
+        path: &Path,
+    ) -> anyhow::Result<Report> {
+        let report = self.run(runner).context("the scenario cannot be run")?;
+        let page = page::of_run(self, &report);
+        fs::write(path, page).with_context(|| format!("{}: not written", path.display()))?;
+        Ok(report)
+    }
+
+    fn run<S: Subject>(&self, runner: &mut Runner<S>) -> Result<Report, RunError> {
+        let options = Options { trace: true, sectors: true, ..Options::default() };
+        quiet::panics(|| runner.run(self.scenario, options))
+    }
+
+    /// What the device is called.
+    fn device_name(&self) -> &'static str {
+        self.device.0.map_or("file", |specimen| specimen.name)
+    }
+}
+
+/// How to replay what `which` names. Not by the path of this program, which is nobody else's.
+pub(crate) fn replay_command(which: &ShowArgs, device: DeviceArg) -> String {
+    match (&which.file, which.seed) {
+        (Some(path), _) => words::replay(path, device),
+        (None, seed) => {
+            let (seed, profile) = (seed.unwrap_or(0), which.profile);
+            format!(
+                "blocktwin show --seed {seed} --profile {profile} > seed-{seed}.ron\n\
+                 {}",
+                words::replay(Path::new(&format!("seed-{seed}.ron")), device)
+            )
+        }
+    }
+}
