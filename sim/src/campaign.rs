@@ -1,9 +1,10 @@
 //! A campaign: many scenarios, in parallel, each on one thread.
 
 use crate::cli::{ProfileArg, RunArgs, Shard};
-use crate::quiet;
 use anyhow::Context;
-use blocktwin::lockstep::{Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict};
+use blocktwin::lockstep::{
+    Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict, quietly,
+};
 use blocktwin::scenario::{Scenario, generate};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::Range;
@@ -178,7 +179,7 @@ impl Campaign<'_> {
         let ProfileArg(profile) = self.args.profile;
         let scenario = generate(seed, profile);
         let mut once = || {
-            let report = quiet::panics(|| runner.run(&scenario, Options::default()));
+            let report = quietly(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
         };
         let report = match once() {

@@ -1,10 +1,10 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
 use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
-use crate::{Status, failure, input, quiet, say, zoo};
+use crate::{Status, failure, input, say, zoo};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict};
+use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
 use blocktwin::scenario::{Scenario, encode, generate};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,14 +28,14 @@ pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
 
 fn report(scenario: &Scenario) -> anyhow::Result<Report> {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
-    Ok(quiet::panics(|| runner.run(scenario, Options::default()))?)
+    Ok(quietly(|| runner.run(scenario, Options::default()))?)
 }
 
 /// The smallest scenario with the same kind of divergence.
 fn shrunk(found: Scenario) -> anyhow::Result<Scenario> {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     let (options, budget) = (Options::default(), Budget::default());
-    let shrunk = quiet::panics(|| runner.shrink(&found, options, budget, |_| ()))?;
+    let shrunk = quietly(|| runner.shrink(&found, options, budget, |_| ()))?;
     Ok(shrunk.map_or(found, |shrunk| shrunk.scenario))
 }
 
@@ -148,7 +148,7 @@ fn check_known(path: &Path) -> anyhow::Result<Status> {
     };
     let scenario = input::scenario(path)?;
     let mut runner = Runner::new(specimen.subject(), Medium::Memory);
-    let shown = quiet::panics(|| runner.run(&scenario, Options::default()))?;
+    let shown = quietly(|| runner.run(&scenario, Options::default()))?;
     let real = report(&scenario)?;
     let (verdict, digest) = (shown.verdict.expected(), shown.digest.to_string());
     let as_expected =

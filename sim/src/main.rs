@@ -8,14 +8,13 @@ mod corpus;
 mod failure;
 mod input;
 mod medium;
-mod quiet;
 mod shrink;
 mod summary;
 mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, generate, print};
 use clap::Parser;
 use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
@@ -34,7 +33,6 @@ enum Status {
 }
 
 fn main() -> ExitCode {
-    quiet::install_hook();
     let status = dispatch(Cli::parse()).unwrap_or_else(|error| {
         // The whole chain in one line.
         complain(&format!("{error:#}"));
@@ -166,7 +164,7 @@ fn replay_one(
     let name = path.display();
     let options = Options { trace: true, ..Options::default() };
     let mut once = || {
-        let report = quiet::panics(|| runner.run(scenario, options));
+        let report = quietly(|| runner.run(scenario, options));
         report.with_context(|| format!("{name} on {}", args.medium.name()))
     };
     let report = once()?;

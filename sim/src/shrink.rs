@@ -2,9 +2,9 @@
 
 use crate::campaign::Failure;
 use crate::cli::ShrinkArgs;
-use crate::{Status, complain, quiet, say, wanted};
+use crate::{Status, complain, say, wanted};
 use anyhow::{Context, bail};
-use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject};
+use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject, quietly};
 use blocktwin::scenario::{Scenario, print};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
@@ -43,7 +43,7 @@ pub(crate) fn to_show<S: Subject>(
         return (scenario, report);
     }
     let options = Options { trace: true, ..Options::default() };
-    let traced = quiet::panics(|| runner.run(&found.scenario, options));
+    let traced = quietly(|| runner.run(&found.scenario, options));
     let trace = traced.map(|report| report.trace).unwrap_or_default();
     (found.scenario.clone(), Report { trace, ..found.report.clone() })
 }
@@ -60,7 +60,7 @@ fn search<S: Subject>(
     }
     let options = Options { trace: true, ..Options::default() };
     let mut steps = 0;
-    let shrunk = quiet::panics(|| {
+    let shrunk = quietly(|| {
         runner.shrink(scenario, options, Budget::default(), |progress| {
             if progress.steps != steps {
                 steps = progress.steps;

@@ -10,6 +10,7 @@
 
 mod cycle;
 mod diagnose;
+mod quiet;
 mod scope;
 mod session;
 mod shrink;
@@ -20,6 +21,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
 pub use subject::{FileBacked, Subject};
