@@ -9,7 +9,7 @@
 pub type OpId = u32;
 
 /// What a scribbling trim leaves.
-const SCRIBBLE: u8 = 0xab;
+pub(super) const SCRIBBLE: u8 = 0xab;
 
 /// In the upper half of the first word, before it is scrambled: tells a payload from garbage.
 const TAG: u64 = 0x626c_6b74 << 32;
