@@ -14,7 +14,7 @@ mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict, quietly};
+use blocktwin::lockstep::{Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, generate, print};
 use clap::Parser;
 use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
@@ -123,7 +123,7 @@ fn explain<S: Subject>(
 ) -> String {
     let (scenario, report) = shrink::to_show(runner, found, args.no_shrink);
     let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
-    let mut text = failure::describe(&scenario, divergence, &report.trace);
+    let mut text = Explanation::new(&scenario, divergence, &report.trace).to_string() + "\n";
     let (before, after) = (found.scenario.steps.len(), scenario.steps.len());
     if after < before {
         text += &format!("\nshrunk from {before} operations to {after}\n");
@@ -199,10 +199,10 @@ fn replay_one(
         say(&format!("{name}: passed, digest {digest}{unmet}"))?;
         return Ok(if unmet.is_empty() { Status::Passed } else { Status::Diverged });
     };
+    let explained = Explanation::new(scenario, divergence, &report.trace);
     // With --trace the events have been printed.
-    let shown = if args.trace { &[] } else { &report.trace[..] };
-    let described = failure::describe(scenario, divergence, shown);
-    say(&format!("{name}: {described}\ndigest {digest}{unmet}"))?;
+    let explained = if args.trace { explained.without_events() } else { explained };
+    say(&format!("{name}: {explained}\n\ndigest {digest}{unmet}"))?;
     Ok(Status::Diverged)
 }
 

@@ -142,7 +142,7 @@ mod tests {
             let saved = fs::read_to_string(directory.path().join("seed-1.ron")).unwrap();
             let operations = parse(&saved).unwrap().steps.len();
             assert!((fewest..=most).contains(&operations), "{operations}");
-            let parts = ["DIVERGED: ", " operations:\n", "\nthe last ", "\nreplay with:\n"];
+            let parts = ["DIVERGED: ", " operation", "\nthe last ", "\nreplay with:\n"];
             let places = parts.map(|part| text.find(part).unwrap_or_else(|| panic!("{text}")));
             assert!(places.is_sorted(), "{text}");
             assert_eq!(text.contains("\nshrunk from "), !no_shrink, "{text}");

@@ -10,6 +10,7 @@
 
 mod cycle;
 mod diagnose;
+mod explain;
 mod quiet;
 mod scope;
 mod session;
@@ -21,6 +22,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use explain::{Explanation, Part};
 pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};

@@ -1,6 +1,7 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod explain;
 mod media;
 
 fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
