@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** a run is a pure function of its scenario and its subject.
 
+mod check;
 mod cycle;
 mod diagnose;
 mod explain;
@@ -22,6 +23,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Check, check};
 pub use explain::{Explanation, Part};
 pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};

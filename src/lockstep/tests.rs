@@ -1,6 +1,7 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod check;
 mod explain;
 mod media;
 
