@@ -93,7 +93,7 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
     let smallest = median.as_ref().map(|it| smallest(specimen, &it.scenario)).transpose()?;
     let smallest = smallest.flatten();
     if let (Some(directory), Some(Shrunk { scenario, report, .. })) = (&args.save, &smallest) {
-        failure::save(directory, specimen.name, scenario, &report.verdict, report.digest)?;
+        failure::replace(directory, specimen.name, scenario, report)?;
     }
     let shrunk_ops = smallest.map(|smallest| smallest.scenario.steps.len());
     Ok(Row { specimen, median, found, shrunk_ops })

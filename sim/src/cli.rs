@@ -108,9 +108,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 
-    /// Where to save the scenario of a divergence.
-    #[arg(long, value_name = "DIR", default_value = "failures")]
-    pub(crate) save: PathBuf,
+    /// Go on after a divergence, and save one scenario of each distinct failure here: the lowest
+    /// seed of those with the same verdict, operation and place. Without it the campaign ends with
+    /// the first divergence, which is saved in `failures`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
 
     /// Show and save a divergence as it was found, and not the smallest scenario of its kind.
     #[arg(long)]

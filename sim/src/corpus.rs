@@ -56,12 +56,12 @@ fn import_one(path: &Path, directory: &Path) -> anyhow::Result<Status> {
         say(&format!("{shown}: passes"))?;
     }
     let scenario = if confirmed.verdict == Verdict::Pass { found } else { shrunk(found)? };
-    let Report { verdict, digest, .. } = report(&scenario)?;
-    let name = name(&verdict, &digest.to_string());
-    let saved = failure::save(directory, &name, &scenario, &verdict, digest)?;
+    let given = report(&scenario)?;
+    let name = name(&given.verdict, &given.digest.to_string());
+    let saved = failure::save(directory, &name, &scenario, &given)?;
     let command = failure::replay_command(&saved, &DeviceArg::default());
     say(&format!("{shown}: {}, replay with:\n{command}", saved.display()))?;
-    Ok(if verdict == Verdict::Pass { Status::Passed } else { Status::Diverged })
+    Ok(if given.verdict == Verdict::Pass { Status::Passed } else { Status::Diverged })
 }
 
 /// What a scenario is called until somebody finds a better name: its verdict, and the beginning of

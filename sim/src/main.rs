@@ -5,10 +5,12 @@ mod bugs;
 mod campaign;
 mod cli;
 mod corpus;
+mod distinct;
 mod failure;
 mod input;
 mod medium;
 mod shrink;
+mod signature;
 mod summary;
 mod zoo;
 
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     match cli.command {
-        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }, || FileBacked),
+        None => run(&RunArgs::default(), || FileBacked),
         Some(Command::Run(args)) => match args.device.0 {
             None => run(&args, || FileBacked),
             Some(specimen) => run(&args, || specimen.subject()),
@@ -85,22 +87,26 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
     }
     campaign::catch_interrupts()?;
     let findings = campaign::run(args, &subject)?;
+    let mut runner = Runner::new(subject(), Medium::Memory);
+    let failures = distinct::collect(&mut runner, &findings, args);
     let summary = match args.format {
         Format::Human => summary::human(&findings, args),
-        Format::Json => summary::json(&findings).to_string(),
+        Format::Json => summary::json(&findings, &failures).to_string(),
     };
     if let Some(seed) = findings.unrepeatable {
         say(&summary)?;
         complain(&format!("seed {seed} gave two different digests; the harness is broken"));
         return Ok(Status::Broken);
     }
-    if let Some(failure) = &findings.failure {
-        let seed = failure.seed;
-        let described = explain(&mut Runner::new(subject(), Medium::Memory), failure, args);
+    if let [first, ..] = &*failures {
+        let described = match args.save {
+            Some(_) => distinct::table(&failures, args),
+            None => format!("seed {} {}", first.seed, first.explanation(args)),
+        };
         match args.format {
-            Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
+            Format::Human => say(&format!("{summary}\n{described}"))?,
             Format::Json => {
-                complain(&format!("seed {seed} {described}"));
+                complain(&described);
                 say(&summary)?;
             }
         }
@@ -113,31 +119,6 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
         return Ok(Status::Broken);
     }
     Ok(if findings.interrupted { Status::Interrupted } else { Status::Passed })
-}
-
-/// What diverged, where it is saved, and how to see it again.
-fn explain<S: Subject>(
-    runner: &mut Runner<S>,
-    found: &campaign::Failure,
-    args: &RunArgs,
-) -> String {
-    let (scenario, report) = shrink::to_show(runner, found, args.no_shrink);
-    let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
-    let mut text = Explanation::new(&scenario, divergence, &report.trace).to_string() + "\n";
-    let (before, after) = (found.scenario.steps.len(), scenario.steps.len());
-    if after < before {
-        text += &format!("\nshrunk from {before} operations to {after}\n");
-    }
-    let name = format!("seed-{}", found.seed);
-    match failure::save(&args.save, &name, &scenario, &report.verdict, report.digest) {
-        Ok(path) => {
-            let command = failure::replay_command(&path, &args.device);
-            text += &format!("\nreplay with:\n{command}");
-        }
-        // Nothing is lost.
-        Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(&scenario)),
-    }
-    text
 }
 
 fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {
