@@ -3,7 +3,7 @@
 use crate::campaign::{Findings, Group};
 use crate::cli::RunArgs;
 use crate::signature::Signature;
-use crate::{failure, shrink};
+use crate::{failure, paint, shrink};
 use blocktwin::lockstep::{Budget, Explanation, Report, Runner, Subject, Verdict};
 use blocktwin::scenario::{Scenario, print};
 use serde_json::{Value, json};
@@ -77,7 +77,8 @@ impl Distinct {
     pub(crate) fn explanation(&self, args: &RunArgs) -> String {
         let Self { scenario, report, .. } = self;
         let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
-        let mut text = Explanation::new(scenario, divergence, &report.trace).to_string();
+        let explanation = Explanation::new(scenario, divergence, &report.trace);
+        let mut text = paint::explanation(&explanation);
         let (before, after) = (self.found, scenario.steps.len());
         // Writing to a string cannot fail.
         if after < before {

@@ -9,6 +9,7 @@ mod distinct;
 mod failure;
 mod input;
 mod medium;
+mod paint;
 mod shrink;
 mod signature;
 mod summary;
@@ -66,9 +67,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     }
 }
 
-/// Prints to standard output. That nobody reads it any more is no failure.
+/// Prints to standard output, in colours where they can be seen. That nobody reads it any more is
+/// no failure.
 fn say(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("standard output")
         }
@@ -78,7 +80,7 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 /// Prints to standard error. If even that is closed, the exit status has to do.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "blocktwin: {text}");
+    let _ = writeln!(anstream::stderr(), "blocktwin: {text}");
 }
 
 fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Result<Status> {
@@ -151,7 +153,7 @@ fn replay_one(
     let report = once()?;
     if args.trace {
         for event in &report.trace {
-            say(&event.to_string())?;
+            say(&paint::event(event))?;
         }
     }
     if args.double_run {
@@ -183,7 +185,8 @@ fn replay_one(
     let explained = Explanation::new(scenario, divergence, &report.trace);
     // With --trace the events have been printed.
     let explained = if args.trace { explained.without_events() } else { explained };
-    say(&format!("{name}: {explained}\n\ndigest {digest}{unmet}"))?;
+    let painted = paint::explanation(&explained);
+    say(&format!("{name}: {painted}\n\ndigest {digest}{unmet}"))?;
     Ok(Status::Diverged)
 }
 

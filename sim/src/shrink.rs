@@ -148,7 +148,7 @@ mod tests {
             args.no_shrink = no_shrink;
             let distinct = distinct::collect(&mut runner, &findings, &args);
             let [one] = &*distinct else { panic!("{}", distinct.len()) };
-            let text = one.explanation(&args);
+            let text = anstream::adapter::strip_str(&one.explanation(&args)).to_string();
             let saved = fs::read_to_string(one.saved.as_ref().unwrap()).unwrap();
             let operations = parse(&saved).unwrap().steps.len();
             assert!((fewest..=most).contains(&operations), "{operations}");
