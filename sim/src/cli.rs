@@ -2,7 +2,7 @@
 
 mod values;
 
-pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, Shard};
+pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, RunFormat, Shard};
 
 use crate::zoo::Specimen;
 use clap::{Args, Parser, Subcommand, value_parser};
@@ -104,9 +104,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// How to print the summary.
+    /// How to print the summary: for people, as one JSON object, or as JUnit XML, with a test case
+    /// for the campaign and one for each distinct failure.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: RunFormat,
+
+    /// Where to write the summary. By default it is printed.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 
     /// Go on after a divergence, and save one scenario of each distinct failure here: the lowest
     /// seed of those with the same verdict, operation and place. Without it the campaign ends with

@@ -1,7 +1,8 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
 use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
-use crate::{Status, failure, input, say, zoo};
+use crate::zoo::{self, Specimen};
+use crate::{Status, failure, github, input, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
@@ -156,9 +157,7 @@ fn check_known(path: &Path) -> anyhow::Result<Status> {
     if as_expected && real.verdict == Verdict::Pass {
         return Ok(Status::Passed);
     }
-    let command = failure::replay_command(path, &DeviceArg(Some(specimen)));
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
-    Ok(Status::Diverged)
+    differs(path, &shown, Some(specimen))
 }
 
 fn check_one(path: &Path) -> anyhow::Result<Status> {
@@ -170,10 +169,19 @@ fn check_one(path: &Path) -> anyhow::Result<Status> {
         // Fuzz inputs say nothing: they pass.
         None => report.verdict == Verdict::Pass,
     };
-    if as_expected {
-        return Ok(Status::Passed);
-    }
-    let command = failure::replay_command(path, &DeviceArg::default());
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
+    if as_expected { Ok(Status::Passed) } else { differs(path, &report, None) }
+}
+
+/// A file that does not give what it is to give.
+fn differs(
+    path: &Path,
+    report: &Report,
+    specimen: Option<&'static Specimen>,
+) -> anyhow::Result<Status> {
+    let (verdict, digest) = (report.verdict.expected(), report.digest);
+    let what = format!("{verdict:?}, digest {digest}");
+    let command = failure::replay_command(path, &DeviceArg(specimen));
+    say(&format!("{}: {what}; see\n{command}", path.display()))?;
+    github::error(Some(path), "not as expected", &format!("{what}; see {command}"));
     Ok(Status::Diverged)
 }

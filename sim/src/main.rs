@@ -7,7 +7,9 @@ mod cli;
 mod corpus;
 mod distinct;
 mod failure;
+mod github;
 mod input;
+mod junit;
 mod medium;
 mod paint;
 mod shrink;
@@ -19,8 +21,10 @@ use anyhow::Context;
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, generate, print};
+use campaign::Findings;
 use clap::Parser;
-use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
+use cli::{Cli, Command, ReplayArgs, RunArgs, RunFormat, ShowArgs};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -87,40 +91,59 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
     }
+    // Before the campaign, so that its results have a place to go to.
+    let output = args.output.as_ref().map(|path| {
+        File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
+    });
+    let output = output.transpose()?;
     campaign::catch_interrupts()?;
     let findings = campaign::run(args, &subject)?;
     let mut runner = Runner::new(subject(), Medium::Memory);
     let failures = distinct::collect(&mut runner, &findings, args);
+    let broken = broken(&findings, args);
     let summary = match args.format {
-        Format::Human => summary::human(&findings, args),
-        Format::Json => summary::json(&findings, &failures).to_string(),
+        RunFormat::Human => summary::human(&findings, args),
+        RunFormat::Json => summary::json(&findings, &failures).to_string(),
+        RunFormat::Junit => junit::xml(&findings, &failures, broken.as_deref(), args)?,
     };
-    if let Some(seed) = findings.unrepeatable {
-        say(&summary)?;
-        complain(&format!("seed {seed} gave two different digests; the harness is broken"));
-        return Ok(Status::Broken);
-    }
-    if let [first, ..] = &*failures {
-        let described = match args.save {
-            Some(_) => distinct::table(&failures, args),
-            None => format!("seed {} {}", first.seed, first.explanation(args)),
-        };
-        match args.format {
-            Format::Human => say(&format!("{summary}\n{described}"))?,
-            Format::Json => {
-                complain(&described);
-                say(&summary)?;
-            }
+    let described = match (&*failures, &args.save) {
+        ([], _) => None,
+        (_, Some(_)) => Some(distinct::table(&failures, args)),
+        ([one, ..], None) => Some(format!("seed {} {}", one.seed, one.explanation(args))),
+    };
+    match (described, output) {
+        (Some(described), None) if args.format == RunFormat::Human => {
+            say(&format!("{summary}\n{described}"))?;
         }
-        return Ok(Status::Diverged);
+        (described, output) => {
+            described.iter().for_each(|described| complain(described));
+            let written = output.map(|mut file| writeln!(file, "{summary}"));
+            written.map_or_else(|| say(&summary), |done| done.context("the summary"))?;
+        }
     }
-    say(&summary)?;
-    let unexercised = summary::unexercised(&findings);
-    if args.strict && !unexercised.is_empty() && !findings.interrupted {
-        complain(&format!("--strict: never exercised: {}", unexercised.join(", ")));
-        return Ok(Status::Broken);
+    for failure in &failures {
+        let title = format!("{} (seed {})", failure.signature, failure.seed);
+        github::error(failure.saved.as_ref().ok().map(|path| &**path), &title, failure.sentence());
     }
-    Ok(if findings.interrupted { Status::Interrupted } else { Status::Passed })
+    broken.iter().for_each(|broken| complain(broken));
+    Ok(match () {
+        () if broken.is_some() => Status::Broken,
+        () if !failures.is_empty() => Status::Diverged,
+        () if findings.interrupted => Status::Interrupted,
+        () => Status::Passed,
+    })
+}
+
+/// What is wrong with the harness itself. That a campaign which ended early left something
+/// unexercised says nothing.
+fn broken(findings: &Findings, args: &RunArgs) -> Option<String> {
+    if let Some(seed) = findings.unrepeatable {
+        return Some(format!("seed {seed} gave two different digests; the harness is broken"));
+    }
+    let early = findings.interrupted || !findings.failures.is_empty();
+    let unexercised = summary::unexercised(findings);
+    let vacuous = args.strict && !early && !unexercised.is_empty();
+    vacuous.then(|| format!("--strict: never exercised: {}", unexercised.join(", ")))
 }
 
 fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {

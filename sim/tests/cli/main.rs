@@ -1,6 +1,7 @@
 //! The program as its users meet it: bad input, good runs, pipes and signals.
 #![cfg(unix)]
 
+mod ci;
 mod colours;
 mod failures;
 mod program;
