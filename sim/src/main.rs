@@ -10,6 +10,7 @@ mod failure;
 mod github;
 mod input;
 mod junit;
+mod manual;
 mod medium;
 mod paint;
 mod shrink;
@@ -68,6 +69,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         },
         Some(Command::Show(args)) => show(&args),
         Some(Command::Corpus { command }) => corpus::run(&command),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man(args)) => manual::man(&args),
     }
 }
 
