@@ -218,6 +218,9 @@ pub(crate) enum CorpusCommand {
     /// Make fuzz inputs of scenarios.
     #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
+    /// Remove fuzz inputs that are the same scenario as a shorter one.
+    #[command(after_help = examples::PRUNE)]
+    Prune(PruneArgs),
 }
 
 #[derive(Args, Debug)]
@@ -225,6 +228,17 @@ pub(crate) struct CheckArgs {
     /// The corpus.
     #[arg(default_value = "corpus", value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PruneArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]

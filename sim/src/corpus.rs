@@ -1,12 +1,14 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
-use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
+use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs, PruneArgs};
 use crate::zoo::{self, Specimen};
 use crate::{Status, failure, github, input, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
-use blocktwin::scenario::{Scenario, encode, generate};
+use blocktwin::scenario::{Scenario, decode, encode, generate};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,9 @@ const COUNT: &str = "COUNT";
 /// The directory of scenarios that show planted bugs.
 const KNOWN_BUGS: &str = "known_bugs";
 
+/// The directories of fuzz inputs.
+const INPUTS: &str = "fuzz/";
+
 /// Most seeds that are exported at once.
 const MOST_SEEDS: u64 = 100_000;
 
@@ -24,6 +29,7 @@ pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
         CorpusCommand::Check(args) => check(&args.directory),
         CorpusCommand::Import(args) => import(args),
         CorpusCommand::Export(args) => export(args),
+        CorpusCommand::Prune(args) => prune(args),
     }
 }
 
@@ -106,28 +112,78 @@ fn cannot_write(path: &Path) -> String {
 
 /// Replays every file of every directory that is counted, and compares the number of files.
 fn check(root: &Path) -> anyhow::Result<Status> {
-    let count = root.join(COUNT);
-    let recorded = fs::read_to_string(&count);
-    let recorded = recorded.with_context(|| format!("{}: cannot be read", count.display()))?;
     let mut status = Status::Passed;
-    for line in recorded.lines() {
-        let Some((name, least)) = line
-            .split_once(' ')
-            .and_then(|(name, number)| Some((name, number.trim().parse::<usize>().ok()?)))
-        else {
-            bail!("{}: \"{line}\" is not a directory and a number", count.display());
-        };
-        let files = files(&root.join(name))?;
+    for (name, least) in counts(root)? {
+        let files = files(&root.join(&name))?;
         let check = if name == KNOWN_BUGS { check_known } else { check_one };
         for path in &files {
             status = status.max(check(path)?);
         }
-        say(&format!("{}: {} files, {least} at least", root.join(name).display(), files.len()))?;
+        say(&format!("{}: {} files, {least} at least", root.join(&name).display(), files.len()))?;
         if files.len() < least {
             status = status.max(Status::Diverged);
         }
     }
     Ok(status)
+}
+
+/// The directories that are counted, each with how many files it is to hold at least.
+fn counts(root: &Path) -> anyhow::Result<Vec<(String, usize)>> {
+    let path = root.join(COUNT);
+    let recorded = fs::read_to_string(&path);
+    let recorded = recorded.with_context(|| format!("{}: cannot be read", path.display()))?;
+    let parse = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.trim().parse().ok()?))
+    };
+    let wrong = |line| format!("{}: \"{line}\" is not a directory and a number", path.display());
+    recorded.lines().map(|line| parse(line).with_context(|| wrong(line))).collect()
+}
+
+/// Removes fuzz inputs that are the same scenario as a shorter one, and lowers the counts.
+fn prune(args: &PruneArgs) -> anyhow::Result<Status> {
+    let root = &args.directory;
+    let mut counts = counts(root)?;
+    for (name, least) in counts.iter_mut().filter(|(name, _)| name.starts_with(INPUTS)) {
+        let directory = root.join(&name);
+        let left = prune_one(&directory, args.dry_run)?;
+        *least = left.min(*least);
+    }
+    if !args.dry_run {
+        let text: String = counts.iter().map(|(name, least)| format!("{name} {least}\n")).collect();
+        let path = root.join(COUNT);
+        fs::write(&path, text).with_context(|| cannot_write(&path))?;
+    }
+    Ok(Status::Passed)
+}
+
+/// Tells how many files are left.
+fn prune_one(directory: &Path, dry_run: bool) -> anyhow::Result<usize> {
+    let mut inputs = Vec::new();
+    for path in files(directory)? {
+        let bytes =
+            fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        inputs.push((bytes.len(), path, bytes));
+    }
+    inputs.sort();
+    let mut kept: BTreeMap<Vec<u8>, PathBuf> = BTreeMap::new();
+    let before = inputs.len();
+    for (_, path, bytes) in inputs {
+        // The one encoding of what may have many.
+        let scenario = encode(&decode(&bytes)).unwrap_or(bytes);
+        match kept.entry(scenario) {
+            Entry::Vacant(entry) => drop(entry.insert(path)),
+            Entry::Occupied(entry) => {
+                say(&format!("{}: the same as {}", path.display(), entry.get().display()))?;
+                if !dry_run {
+                    fs::remove_file(&path).with_context(|| cannot_write(&path))?;
+                }
+            }
+        }
+    }
+    let (left, would) = (kept.len(), if dry_run { " would be" } else { "" });
+    say(&format!("{}: {} of {before} files{would} pruned", directory.display(), before - left))?;
+    Ok(left)
 }
 
 /// The files in a directory, in order of their names.

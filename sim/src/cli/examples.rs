@@ -70,6 +70,11 @@ Examples:
   blocktwin corpus export corpus/regressions/*.ron -o fuzz/corpus/lockstep
   blocktwin corpus export --seeds 0..100 --profile heavy -o seeds";
 
+pub(super) const PRUNE: &str = "\
+Examples:
+  blocktwin corpus prune --dry-run           what would go
+  blocktwin corpus prune";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   blocktwin completions bash                 into ~/.local/share/bash-completion/completions/

@@ -3,6 +3,7 @@
 
 mod ci;
 mod colours;
+mod corpus;
 mod failures;
 mod manual;
 mod program;
