@@ -13,8 +13,8 @@ use std::ops::Range;
 /// So many seeds a check runs unless it is told otherwise.
 const SEEDS: u64 = 1000;
 
-/// So many runs a check spends on shrinking: a few seconds even without optimisation.
-const BUDGET: Budget = Budget { runs: 5000 };
+/// So many runs a check spends on shrinking: about a second, even without optimisation.
+const BUDGET: Budget = Budget { runs: 2000 };
 
 /// Names the one seed to run.
 const SEED: &str = "BLOCKTWIN_SEED";
@@ -45,6 +45,7 @@ pub fn check<S: Subject>(subject: S) {
 ///
 /// Check::new(FileBacked).seeds(0..100).profile(Profile::Heavy).run();
 /// ```
+#[must_use = "it tests nothing until it is run"]
 pub struct Check<S> {
     runner: Runner<S>,
     seeds: Range<u64>,
@@ -60,26 +61,22 @@ impl<S: Subject> Check<S> {
     }
 
     /// Runs the scenarios of these seeds.
-    #[must_use]
     pub fn seeds(self, seeds: Range<u64>) -> Self {
         Self { seeds, ..self }
     }
 
     /// Runs scenarios of this kind.
-    #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
         Self { profile, ..self }
     }
 
     /// Runs on this medium: on real files, say.
-    #[must_use]
     pub fn medium(mut self, medium: Medium) -> Self {
         self.runner = Runner::new(self.runner.subject, medium);
         self
     }
 
     /// Changes every generated scenario to what the device can do: to its size of a sector, say.
-    #[must_use]
     pub fn adapt(self, adapt: impl Fn(&mut Scenario) + 'static) -> Self {
         Self { adapt: Box::new(adapt), ..self }
     }
