@@ -5,7 +5,7 @@ use super::{
     quietly,
 };
 use crate::disk::Medium;
-use crate::scenario::{Profile, Scenario, generate, parse, print};
+use crate::scenario::{Expectation, Profile, Scenario, generate, parse, print};
 use std::env;
 use std::ffi::OsString;
 use std::ops::Range;
@@ -76,7 +76,8 @@ impl<S: Subject> Check<S> {
         self
     }
 
-    /// Changes every generated scenario to what the device can do: to its size of a sector, say.
+    /// Changes every scenario that is generated, and the one that is shown, to what the device can
+    /// do: to its size of a sector, say.
     pub fn adapt(self, adapt: impl Fn(&mut Scenario) + 'static) -> Self {
         Self { adapt: Box::new(adapt), ..self }
     }
@@ -146,13 +147,11 @@ impl<S: Subject> Check<S> {
 
     /// Everything that there is to say of a seed that diverges.
     fn explain(&mut self, seed: u64, scenario: &Scenario, found: &Divergence) -> String {
-        let options = Options { trace: true, ..Options::default() };
-        let shrunk = quietly(|| self.runner.shrink(scenario, options, BUDGET, |_| ()));
-        let Ok(Some(Shrunk { scenario: small, report, .. })) = shrunk else {
+        let Some((small, report)) = self.smallest(scenario, found) else {
             let explanation = Explanation::new(scenario, found, &[]);
             return format!(
-                "{explanation}\n\nIt passed when it was run again: the device depends on something \
-                 that is not of its scenario."
+                "{explanation}\n\nIt was otherwise when it was run again: the device depends on \
+                 something that is not of its scenario."
             );
         };
         let Verdict::Diverged(divergence) = &report.verdict else { unreachable!("it was shrunk") };
@@ -164,6 +163,23 @@ impl<S: Subject> Check<S> {
             print(&small),
             test_name()
         )
+    }
+
+    /// The smallest scenario that diverges in the same kind and that the device can do, with what
+    /// it gave. `None` where even the one that was found does not diverge so any more.
+    fn smallest(&mut self, scenario: &Scenario, found: &Divergence) -> Option<(Scenario, Report)> {
+        let Self { runner, adapt, .. } = self;
+        let shrunk = quietly(|| runner.shrink(scenario, Options::default(), BUDGET, |_| ()));
+        let Shrunk { scenario: mut small, .. } = shrunk.ok()??;
+        adapt(&mut small);
+        let traced = Options { trace: true, ..Options::default() };
+        [small, scenario.clone()].into_iter().find_map(|mut candidate| {
+            let report = quietly(|| runner.run(&candidate, traced)).ok()?;
+            let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
+            candidate.expect = Some(Expectation { verdict, digest });
+            let alike = report.verdict.kind() == Some(found.violation.kind);
+            alike.then_some((candidate, report))
+        })
     }
 }
 

@@ -8,11 +8,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+/// Bytes of a large heap.
+const LARGE: u32 = 1 << 20;
+
 /// What is wrong with a device.
 #[derive(Clone, Copy)]
 enum Wrong {
     /// It cannot be written to.
     ReadOnly,
+    /// Nor that, and it cannot be opened with a small heap.
+    ReadOnlyAndGreedy,
     /// It panics.
     Panics,
 }
@@ -27,7 +32,8 @@ impl Subject for Wrong {
         buffers: Arc<BufferAllocator>,
     ) -> Result<Self::Device, DeviceError> {
         match self {
-            Self::ReadOnly => {
+            Self::ReadOnlyAndGreedy if spec.heap < LARGE => Err(DeviceError::Locked),
+            Self::ReadOnly | Self::ReadOnlyAndGreedy => {
                 FileBacked.open(file, &DeviceSpec { read_only: true, ..*spec }, buffers).await
             }
             Self::Panics => panic!("out of cheese"),
@@ -82,6 +88,14 @@ fn a_device_that_panics_is_explained_too() {
 fn scenarios_can_be_adapted_to_the_device() {
     let writable = Check::new(Wrong::ReadOnly).seeds(1..2);
     writable.adapt(|scenario| scenario.device.read_only = true).run();
+}
+
+#[test]
+fn what_is_shown_is_what_the_device_can_do() {
+    let greedy = Check::new(Wrong::ReadOnlyAndGreedy).seeds(1..2);
+    let says = failure(|| greedy.adapt(|scenario| scenario.device.heap = LARGE).run());
+    assert!(says.contains("although nothing had gone wrong: the device is read-only"), "{says}");
+    assert!(says.contains(&format!("heap: {LARGE}")), "{says}");
 }
 
 #[test]
