@@ -100,3 +100,8 @@ pub mod rng;
 pub mod scenario;
 
 mod sparse;
+
+/// The code in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

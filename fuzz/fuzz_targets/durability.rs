@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 use blocktwin::scenario::Scenario;
-use blocktwin_fuzz::{Flavour, crossover, init, judge, mutate};
+use blocktwin_fuzz::{Flavour, crossover, judge, mutate};
 use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
 
-fuzz_target!(init: init(), |scenario: Scenario| judge(&scenario));
+fuzz_target!(|scenario: Scenario| judge(&scenario));
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     mutate(data, size, max_size, seed, Flavour::Durability, fuzzer_mutate)

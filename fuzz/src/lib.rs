@@ -9,39 +9,25 @@ pub use buffers::buffers;
 pub use mutate::{Flavour, crossover, mutate};
 
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict, quietly};
 use blocktwin::scenario::{Scenario, print};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 thread_local! {
-    /// Set while panics of the device are caught and reported.
-    static QUIET: Cell<bool> = const { Cell::new(false) };
-
     /// Reused, and with it the memory of its disk, its twin and its heaps.
     static RUNNER: RefCell<Runner<FileBacked>> =
         RefCell::new(Runner::new(FileBacked, Medium::Memory));
 }
 
-/// Lets a panic of the device become a verdict. libFuzzer's own hook aborts on every panic, caught
-/// or not; so this has to come after it, as a target's `init` does.
-pub fn init() {
-    let aborting = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if !QUIET.get() {
-            aborting(info);
-        }
-    }));
-}
-
-/// Runs a scenario on the real device, in memory.
+/// Runs a scenario on the real device, in memory. libFuzzer's own hook aborts on every panic,
+/// caught or not, so those of the device are kept from it.
 ///
 /// # Panics
 ///
 /// If the device diverges, with the sentence that says how.
 pub fn judge(scenario: &Scenario) {
-    QUIET.set(true);
-    let report = RUNNER.with_borrow_mut(|runner| runner.run(scenario, Options::default()));
-    QUIET.set(false);
+    let run = |runner: &mut Runner<_>| runner.run(scenario, Options::default());
+    let report = quietly(|| RUNNER.with_borrow_mut(run));
     let report = report.expect("memory holds every scenario");
     if let Verdict::Diverged(divergence) = report.verdict {
         let violation = &divergence.violation;

@@ -3,9 +3,9 @@
 use crate::campaign::{in_parallel, now, processors};
 use crate::cli::{BugsArgs, Format};
 use crate::zoo::{CATALOGUE, Specimen};
-use crate::{Status, complain, failure, quiet, say};
+use crate::{Status, complain, failure, say};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, Options, Runner, Shrunk};
+use blocktwin::lockstep::{Budget, Options, Runner, Shrunk, quietly};
 use blocktwin::model::Kind;
 use blocktwin::scenario::{Profile, Scenario, generate};
 use indicatif::ProgressBar;
@@ -93,7 +93,7 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
     let smallest = median.as_ref().map(|it| smallest(specimen, &it.scenario)).transpose()?;
     let smallest = smallest.flatten();
     if let (Some(directory), Some(Shrunk { scenario, report, .. })) = (&args.save, &smallest) {
-        failure::save(directory, specimen.name, scenario, &report.verdict, report.digest)?;
+        failure::replace(directory, specimen.name, scenario, report)?;
     }
     let shrunk_ops = smallest.map(|smallest| smallest.scenario.steps.len());
     Ok(Row { specimen, median, found, shrunk_ops })
@@ -103,7 +103,7 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
 fn smallest(specimen: &Specimen, scenario: &Scenario) -> anyhow::Result<Option<Shrunk>> {
     let mut runner = Runner::new(specimen.subject(), Medium::Memory);
     let (options, budget) = (Options::default(), Budget { runs: SHRINKING });
-    Ok(quiet::panics(|| runner.shrink(scenario, options, budget, |_| ()))?)
+    Ok(quietly(|| runner.shrink(scenario, options, budget, |_| ()))?)
 }
 
 fn hunt_from(args: &BugsArgs, specimen: &Specimen, base: u64) -> anyhow::Result<Option<Catch>> {
@@ -111,7 +111,7 @@ fn hunt_from(args: &BugsArgs, specimen: &Specimen, base: u64) -> anyhow::Result<
     let mut runner = Runner::new(specimen.subject(), Medium::Memory);
     for scenarios in 1..=args.scenarios {
         let scenario = generate(base + scenarios - 1, Profile::Default);
-        let report = quiet::panics(|| runner.run(&scenario, Options::default()))?;
+        let report = quietly(|| runner.run(&scenario, Options::default()))?;
         if let Some(kind) = report.verdict.kind() {
             let seconds = started.elapsed().as_secs_f64();
             return Ok(Some(Catch { scenarios, seconds, kind, scenario }));

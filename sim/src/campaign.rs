@@ -1,12 +1,16 @@
 //! A campaign: many scenarios, in parallel, each on one thread.
 
 use crate::cli::{ProfileArg, RunArgs, Shard};
-use crate::quiet;
 use crate::report::Tally;
+use crate::signature::Signature;
 use anyhow::Context;
-use blocktwin::lockstep::{Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict};
+use blocktwin::lockstep::{
+    Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict, quietly,
+};
 use blocktwin::scenario::{Scenario, generate};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -26,8 +30,8 @@ pub(crate) struct Findings {
     pub(crate) digest: u128,
     /// Scenarios with devices too large for the medium.
     pub(crate) skipped: u64,
-    /// The divergence with the smallest seed.
-    pub(crate) failure: Option<Failure>,
+    /// The divergences, as far as they can be told apart before they are shrunk.
+    pub(crate) failures: BTreeMap<Signature, Group>,
     /// The smallest seed that gave two different digests.
     pub(crate) unrepeatable: Option<u64>,
     pub(crate) seconds: f64,
@@ -42,6 +46,24 @@ pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) scenario: Scenario,
     pub(crate) report: Report,
+}
+
+/// Divergences that look alike.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// So many seeds gave one.
+    pub(crate) seeds: u64,
+    /// The one with the smallest seed.
+    pub(crate) first: Failure,
+}
+
+impl Group {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        if other.first.seed < self.first.seed {
+            self.first = other.first;
+        }
+    }
 }
 
 /// Set by Ctrl-C: workers stop after the scenario at hand.
@@ -101,6 +123,11 @@ pub(crate) fn run<S: Subject>(
     let mut findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     findings.seconds = started.elapsed().as_secs_f64();
     findings.interrupted = INTERRUPTED.load(Ordering::Relaxed);
+    if args.save.is_none() {
+        // How many workers came upon one before all had stopped is a matter of chance.
+        let first = findings.failures.values().map(|group| group.first.seed).min();
+        findings.failures.retain(|_, group| Some(group.first.seed) == first);
+    }
     Ok(findings)
 }
 
@@ -183,7 +210,7 @@ impl Campaign<'_> {
         let ProfileArg(profile) = self.args.profile;
         let scenario = generate(seed, profile);
         let mut once = || {
-            let report = quiet::panics(|| runner.run(&scenario, Options::default()));
+            let report = quietly(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
         };
         let began = self.args.report.as_ref().map(|_| self.started.elapsed());
@@ -206,9 +233,12 @@ impl Campaign<'_> {
         // A sum, so that the order in which workers finish does not matter.
         let numbered = Digest(seed.into()).then(report.digest);
         findings.digest = findings.digest.wrapping_add(numbered.0);
-        if report.verdict != Verdict::Pass {
-            self.stop.store(true, Ordering::Relaxed);
-            findings.failure.get_or_insert(Failure { seed, scenario, report });
+        if let Verdict::Diverged(divergence) = &report.verdict {
+            // Where they are to be saved, all of them are wanted.
+            self.stop.fetch_or(self.args.save.is_none(), Ordering::Relaxed);
+            let signature = Signature::of(&scenario, divergence);
+            let first = Failure { seed, scenario, report };
+            findings.add_group(signature, Group { seeds: 1, first });
         }
         Ok(())
     }
@@ -221,7 +251,20 @@ impl Findings {
         self.skipped += other.skipped;
         self.digest = self.digest.wrapping_add(other.digest);
         self.unrepeatable = [self.unrepeatable, other.unrepeatable].into_iter().flatten().min();
-        let failures = [self.failure.take(), other.failure].into_iter().flatten();
-        self.failure = failures.min_by_key(|failure| failure.seed);
+        for (signature, group) in other.failures {
+            self.add_group(signature, group);
+        }
+    }
+
+    fn add_group(&mut self, signature: Signature, group: Group) {
+        match self.failures.entry(signature) {
+            Entry::Occupied(mut known) => known.get_mut().add(group),
+            Entry::Vacant(entry) => drop(entry.insert(group)),
+        }
+    }
+
+    /// How many seeds gave a divergence.
+    pub(crate) fn divergences(&self) -> u64 {
+        self.failures.values().map(|group| group.seeds).sum()
     }
 }

@@ -1,11 +1,13 @@
 //! The command line.
 
+mod examples;
 mod values;
 
-pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, Shard};
+pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, RunFormat, Shard};
 
 use crate::zoo::Specimen;
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
+use clap_complete::Shell;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,53 +22,49 @@ const MOST_JOBS: i64 = 1024;
 /// executor, while files fail beneath it and the power goes. After every operation the two are
 /// compared.
 #[derive(Debug, Parser)]
-#[command(name = "blocktwin", version, after_help = EXAMPLES)]
+#[command(name = "blocktwin", version, after_help = examples::PROGRAM)]
 pub(crate) struct Cli {
     /// Without a command: `run`, for about ten seconds.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  blocktwin                                  a campaign of about ten seconds
-  blocktwin run --seeds 0..100000 --medium memory
-  blocktwin run --for 1h --profile heavy --format json > summary.json
-  blocktwin run --shard 2/8 --for 10m        the second of eight machines
-  blocktwin show --seed 42                   the scenario of a seed
-  blocktwin replay failures/*.ron --trace    what happened, event by event
-  blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
-  blocktwin report small.ron -o small.html   the same as a page, with a map of the sectors
-  blocktwin bugs                             how soon it finds bugs that were planted
-  blocktwin run --device write-back          a legal device that is not the usual one
-
-Exit status:
-  0  every scenario passed
-  1  a device diverged from its twin, or a file from what it expects
-  2  bad input or usage; nothing to shrink, as the scenario passes
-  3  the harness itself is broken: not repeatable, unexercised (--strict), or a bug not found
-  130  interrupted; what was done so far has been reported";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a campaign of scenarios from seeds.
+    #[command(after_help = examples::RUN)]
     Run(RunArgs),
     /// Run scenarios from files.
+    #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
     /// Find the smallest scenario that diverges as this one does.
+    #[command(after_help = examples::SHRINK)]
     Shrink(ShrinkArgs),
     /// Print a scenario.
+    #[command(after_help = examples::SHOW)]
     Show(ShowArgs),
     /// Make a page of what happened in a scenario, for a browser.
+    #[command(after_help = examples::REPORT)]
     Report(ReportArgs),
     /// Hunt the planted bugs, and tell which were found and how soon.
+    #[command(after_help = examples::BUGS)]
     Bugs(BugsArgs),
     /// Turn fuzz inputs into regressions and back, and check them all.
+    #[command(after_help = examples::CORPUS)]
     Corpus {
         /// What to do.
         #[command(subcommand)]
         command: CorpusCommand,
     },
+    /// Print the completion script of a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
 }
 
 #[derive(Args, Debug, Default)]
@@ -107,13 +105,20 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// How to print the summary.
+    /// How to print the summary: for people, as one JSON object, or as JUnit XML, with a test case
+    /// for the campaign and one for each distinct failure.
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: RunFormat,
 
-    /// Where to save the scenario of a divergence.
-    #[arg(long, value_name = "DIR", default_value = "failures")]
-    pub(crate) save: PathBuf,
+    /// Where to write the summary. By default it is printed.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Go on after a divergence, and save one scenario of each distinct failure here: the lowest
+    /// seed of those with the same verdict, operation and place. Without it the campaign ends with
+    /// the first divergence, which is saved in `failures`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
 
     /// Write a page about the campaign too, for a browser; and beside it one of what diverged.
     #[arg(long, value_name = "FILE")]
@@ -149,7 +154,6 @@ pub(crate) struct ReplayArgs {
 
 #[derive(Args, Debug, Default)]
 #[command(group(ArgGroup::new("which").required(true)))]
-#[group(skip)]
 pub(crate) struct ShowArgs {
     /// A scenario file (.ron), or a fuzz input.
     #[arg(value_name = "FILE", group = "which")]
@@ -160,7 +164,7 @@ pub(crate) struct ShowArgs {
     pub(crate) seed: Option<u64>,
 
     /// What kind of scenario the seed is to give.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "file")]
     pub(crate) profile: ProfileArg,
 }
 
@@ -227,11 +231,17 @@ pub(crate) struct BugsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CorpusCommand {
     /// Run every file, and compare verdicts, digests and the number of files.
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
+    #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
     /// Make fuzz inputs of scenarios.
+    #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
+    /// Remove fuzz inputs that are the same scenario as a shorter one.
+    #[command(after_help = examples::PRUNE)]
+    Prune(PruneArgs),
 }
 
 #[derive(Args, Debug)]
@@ -239,6 +249,17 @@ pub(crate) struct CheckArgs {
     /// The corpus.
     #[arg(default_value = "corpus", value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PruneArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]
@@ -271,6 +292,13 @@ pub(crate) struct ExportArgs {
     pub(crate) output: PathBuf,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ManArgs {
+    /// Where to write a page for every command. By default the page of the program is printed.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,6 +307,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// A command, and those in it.
+    fn all(command: &clap::Command) -> Vec<clap::Command> {
+        let inner = command.get_subcommands().flat_map(all);
+        [command.clone()].into_iter().chain(inner).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_understands() {
+        for mut command in all(&Cli::command()) {
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help.split_once("Examples:\n").expect(&help);
+            let lines = examples.lines().take_while(|line| line.starts_with("  "));
+            let examples: Vec<_> = lines.map(str::trim).collect();
+            assert!(!examples.is_empty(), "{help}");
+            for line in examples {
+                // What it is for stands apart.
+                let (example, _) = line.split_once("  ").unwrap_or((line, ""));
+                let words = example.split_whitespace();
+                assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
-use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
-use crate::{Status, failure, input, quiet, say, zoo};
+use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs, PruneArgs};
+use crate::zoo::{self, Specimen};
+use crate::{Status, failure, github, input, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict};
-use blocktwin::scenario::{Scenario, encode, generate};
+use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
+use blocktwin::scenario::{Scenario, decode, encode, generate};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +18,9 @@ const COUNT: &str = "COUNT";
 /// The directory of scenarios that show planted bugs.
 const KNOWN_BUGS: &str = "known_bugs";
 
+/// The directories of fuzz inputs.
+const INPUTS: &str = "fuzz/";
+
 /// Most seeds that are exported at once.
 const MOST_SEEDS: u64 = 100_000;
 
@@ -23,19 +29,20 @@ pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
         CorpusCommand::Check(args) => check(&args.directory),
         CorpusCommand::Import(args) => import(args),
         CorpusCommand::Export(args) => export(args),
+        CorpusCommand::Prune(args) => prune(args),
     }
 }
 
 fn report(scenario: &Scenario) -> anyhow::Result<Report> {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
-    Ok(quiet::panics(|| runner.run(scenario, Options::default()))?)
+    Ok(quietly(|| runner.run(scenario, Options::default()))?)
 }
 
 /// The smallest scenario with the same kind of divergence.
 fn shrunk(found: Scenario) -> anyhow::Result<Scenario> {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     let (options, budget) = (Options::default(), Budget::default());
-    let shrunk = quiet::panics(|| runner.shrink(&found, options, budget, |_| ()))?;
+    let shrunk = quietly(|| runner.shrink(&found, options, budget, |_| ()))?;
     Ok(shrunk.map_or(found, |shrunk| shrunk.scenario))
 }
 
@@ -56,12 +63,12 @@ fn import_one(path: &Path, directory: &Path) -> anyhow::Result<Status> {
         say(&format!("{shown}: passes"))?;
     }
     let scenario = if confirmed.verdict == Verdict::Pass { found } else { shrunk(found)? };
-    let Report { verdict, digest, .. } = report(&scenario)?;
-    let name = name(&verdict, &digest.to_string());
-    let saved = failure::save(directory, &name, &scenario, &verdict, digest)?;
+    let given = report(&scenario)?;
+    let name = name(&given.verdict, &given.digest.to_string());
+    let saved = failure::save(directory, &name, &scenario, &given)?;
     let command = failure::replay_command(&saved, &DeviceArg::default());
     say(&format!("{shown}: {}, replay with:\n{command}", saved.display()))?;
-    Ok(if verdict == Verdict::Pass { Status::Passed } else { Status::Diverged })
+    Ok(if given.verdict == Verdict::Pass { Status::Passed } else { Status::Diverged })
 }
 
 /// What a scenario is called until somebody finds a better name: its verdict, and the beginning of
@@ -105,28 +112,78 @@ fn cannot_write(path: &Path) -> String {
 
 /// Replays every file of every directory that is counted, and compares the number of files.
 fn check(root: &Path) -> anyhow::Result<Status> {
-    let count = root.join(COUNT);
-    let recorded = fs::read_to_string(&count);
-    let recorded = recorded.with_context(|| format!("{}: cannot be read", count.display()))?;
     let mut status = Status::Passed;
-    for line in recorded.lines() {
-        let Some((name, least)) = line
-            .split_once(' ')
-            .and_then(|(name, number)| Some((name, number.trim().parse::<usize>().ok()?)))
-        else {
-            bail!("{}: \"{line}\" is not a directory and a number", count.display());
-        };
-        let files = files(&root.join(name))?;
+    for (name, least) in counts(root)? {
+        let files = files(&root.join(&name))?;
         let check = if name == KNOWN_BUGS { check_known } else { check_one };
         for path in &files {
             status = status.max(check(path)?);
         }
-        say(&format!("{}: {} files, {least} at least", root.join(name).display(), files.len()))?;
+        say(&format!("{}: {} files, {least} at least", root.join(&name).display(), files.len()))?;
         if files.len() < least {
             status = status.max(Status::Diverged);
         }
     }
     Ok(status)
+}
+
+/// The directories that are counted, each with how many files it is to hold at least.
+fn counts(root: &Path) -> anyhow::Result<Vec<(String, usize)>> {
+    let path = root.join(COUNT);
+    let recorded = fs::read_to_string(&path);
+    let recorded = recorded.with_context(|| format!("{}: cannot be read", path.display()))?;
+    let parse = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.trim().parse().ok()?))
+    };
+    let wrong = |line| format!("{}: \"{line}\" is not a directory and a number", path.display());
+    recorded.lines().map(|line| parse(line).with_context(|| wrong(line))).collect()
+}
+
+/// Removes fuzz inputs that are the same scenario as a shorter one, and lowers the counts.
+fn prune(args: &PruneArgs) -> anyhow::Result<Status> {
+    let root = &args.directory;
+    let mut counts = counts(root)?;
+    for (name, least) in counts.iter_mut().filter(|(name, _)| name.starts_with(INPUTS)) {
+        let directory = root.join(&name);
+        let left = prune_one(&directory, args.dry_run)?;
+        *least = left.min(*least);
+    }
+    if !args.dry_run {
+        let text: String = counts.iter().map(|(name, least)| format!("{name} {least}\n")).collect();
+        let path = root.join(COUNT);
+        fs::write(&path, text).with_context(|| cannot_write(&path))?;
+    }
+    Ok(Status::Passed)
+}
+
+/// Tells how many files are left.
+fn prune_one(directory: &Path, dry_run: bool) -> anyhow::Result<usize> {
+    let mut inputs = Vec::new();
+    for path in files(directory)? {
+        let bytes =
+            fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        inputs.push((bytes.len(), path, bytes));
+    }
+    inputs.sort();
+    let mut kept: BTreeMap<Vec<u8>, PathBuf> = BTreeMap::new();
+    let before = inputs.len();
+    for (_, path, bytes) in inputs {
+        // The one encoding of what may have many.
+        let scenario = encode(&decode(&bytes)).unwrap_or(bytes);
+        match kept.entry(scenario) {
+            Entry::Vacant(entry) => drop(entry.insert(path)),
+            Entry::Occupied(entry) => {
+                say(&format!("{}: the same as {}", path.display(), entry.get().display()))?;
+                if !dry_run {
+                    fs::remove_file(&path).with_context(|| cannot_write(&path))?;
+                }
+            }
+        }
+    }
+    let (left, would) = (kept.len(), if dry_run { " would be" } else { "" });
+    say(&format!("{}: {} of {before} files{would} pruned", directory.display(), before - left))?;
+    Ok(left)
 }
 
 /// The files in a directory, in order of their names.
@@ -148,7 +205,7 @@ fn check_known(path: &Path) -> anyhow::Result<Status> {
     };
     let scenario = input::scenario(path)?;
     let mut runner = Runner::new(specimen.subject(), Medium::Memory);
-    let shown = quiet::panics(|| runner.run(&scenario, Options::default()))?;
+    let shown = quietly(|| runner.run(&scenario, Options::default()))?;
     let real = report(&scenario)?;
     let (verdict, digest) = (shown.verdict.expected(), shown.digest.to_string());
     let as_expected =
@@ -156,9 +213,7 @@ fn check_known(path: &Path) -> anyhow::Result<Status> {
     if as_expected && real.verdict == Verdict::Pass {
         return Ok(Status::Passed);
     }
-    let command = failure::replay_command(path, &DeviceArg(Some(specimen)));
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
-    Ok(Status::Diverged)
+    differs(path, &shown, Some(specimen))
 }
 
 fn check_one(path: &Path) -> anyhow::Result<Status> {
@@ -170,10 +225,19 @@ fn check_one(path: &Path) -> anyhow::Result<Status> {
         // Fuzz inputs say nothing: they pass.
         None => report.verdict == Verdict::Pass,
     };
-    if as_expected {
-        return Ok(Status::Passed);
-    }
-    let command = failure::replay_command(path, &DeviceArg::default());
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
+    if as_expected { Ok(Status::Passed) } else { differs(path, &report, None) }
+}
+
+/// A file that does not give what it is to give.
+fn differs(
+    path: &Path,
+    report: &Report,
+    specimen: Option<&'static Specimen>,
+) -> anyhow::Result<Status> {
+    let (verdict, digest) = (report.verdict.expected(), report.digest);
+    let what = format!("{verdict:?}, digest {digest}");
+    let command = failure::replay_command(path, &DeviceArg(specimen));
+    say(&format!("{}: {what}; see\n{command}", path.display()))?;
+    github::error(Some(path), "not as expected", &format!("{what}; see {command}"));
     Ok(Status::Diverged)
 }

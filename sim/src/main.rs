@@ -5,21 +5,28 @@ mod bugs;
 mod campaign;
 mod cli;
 mod corpus;
+mod distinct;
 mod failure;
+mod github;
 mod input;
+mod junit;
+mod manual;
 mod medium;
-mod quiet;
+mod paint;
 mod report;
 mod shrink;
+mod signature;
 mod summary;
 mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict};
+use blocktwin::lockstep::{Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, generate, print};
+use campaign::Findings;
 use clap::Parser;
-use cli::{Cli, Command, Format, ReplayArgs, RunArgs, ShowArgs};
+use cli::{Cli, Command, ReplayArgs, RunArgs, RunFormat, ShowArgs};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,7 +42,6 @@ enum Status {
 }
 
 fn main() -> ExitCode {
-    quiet::install_hook();
     let status = dispatch(Cli::parse()).unwrap_or_else(|error| {
         // The whole chain in one line.
         complain(&format!("{error:#}"));
@@ -46,7 +52,7 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     match cli.command {
-        None => run(&RunArgs { save: "failures".into(), ..RunArgs::default() }, || FileBacked),
+        None => run(&RunArgs::default(), || FileBacked),
         Some(Command::Run(args)) => match args.device.0 {
             None => run(&args, || FileBacked),
             Some(specimen) => run(&args, || specimen.subject()),
@@ -70,12 +76,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             }
         },
         Some(Command::Corpus { command }) => corpus::run(&command),
+        Some(Command::Completions { shell }) => manual::completions(shell),
+        Some(Command::Man(args)) => manual::man(&args),
     }
 }
 
-/// Prints to standard output. That nobody reads it any more is no failure.
+/// Prints to standard output, in colours where they can be seen. That nobody reads it any more is
+/// no failure.
 fn say(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("standard output")
         }
@@ -85,71 +94,68 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 /// Prints to standard error. If even that is closed, the exit status has to do.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "blocktwin: {text}");
+    let _ = writeln!(anstream::stderr(), "blocktwin: {text}");
 }
 
 fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Result<Status> {
     if args.seeds.as_ref().is_some_and(|seeds| seeds.end == u64::MAX) && args.time.is_none() {
         anyhow::bail!("--seeds without an end needs --for, as in --for 60s");
     }
+    // Before the campaign, so that its results have a place to go to.
+    let output = args.output.as_ref().map(|path| {
+        File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
+    });
+    let output = output.transpose()?;
     report::campaign::prepare(args)?;
     campaign::catch_interrupts()?;
     let findings = campaign::run(args, &subject)?;
+    let mut runner = Runner::new(subject(), Medium::Memory);
+    let failures = distinct::collect(&mut runner, &findings, args);
+    let broken = broken(&findings, args);
     let summary = match args.format {
-        Format::Human => summary::human(&findings, args),
-        Format::Json => summary::json(&findings).to_string(),
+        RunFormat::Human => summary::human(&findings, args),
+        RunFormat::Json => summary::json(&findings, &failures).to_string(),
+        RunFormat::Junit => junit::xml(&findings, &failures, broken.as_deref(), args)?,
     };
-    if let Some(seed) = findings.unrepeatable {
-        say(&summary)?;
-        complain(&format!("seed {seed} gave two different digests; the harness is broken"));
-        return Ok(Status::Broken);
-    }
-    if let Some(failure) = &findings.failure {
-        let seed = failure.seed;
-        let described = explain(&mut Runner::new(subject(), Medium::Memory), failure, args);
-        match args.format {
-            Format::Human => say(&format!("{summary}\nseed {seed} {described}"))?,
-            Format::Json => {
-                complain(&format!("seed {seed} {described}"));
-                say(&summary)?;
-            }
+    let described = match (&*failures, &args.save) {
+        ([], _) => None,
+        (_, Some(_)) => Some(distinct::table(&failures, args)),
+        ([one, ..], None) => Some(format!("seed {} {}", one.seed, one.explanation(args))),
+    };
+    match (described, output) {
+        (Some(described), None) if args.format == RunFormat::Human => {
+            say(&format!("{summary}\n{described}"))?;
         }
-        report::campaign::write(args, &findings, subject())?;
-        return Ok(Status::Diverged);
+        (described, output) => {
+            described.iter().for_each(|described| complain(described));
+            let written = output.map(|mut file| writeln!(file, "{summary}"));
+            written.map_or_else(|| say(&summary), |done| done.context("the summary"))?;
+        }
     }
-    say(&summary)?;
-    report::campaign::write(args, &findings, subject())?;
-    let unexercised = summary::unexercised(&findings);
-    if args.strict && !unexercised.is_empty() && !findings.interrupted {
-        complain(&format!("--strict: never exercised: {}", unexercised.join(", ")));
-        return Ok(Status::Broken);
+    for failure in &failures {
+        let title = format!("{} (seed {})", failure.signature, failure.seed);
+        github::error(failure.saved.as_ref().ok().map(|path| &**path), &title, failure.sentence());
     }
-    Ok(if findings.interrupted { Status::Interrupted } else { Status::Passed })
+    report::campaign::write(args, &findings, &failures, &mut runner)?;
+    broken.iter().for_each(|broken| complain(broken));
+    Ok(match () {
+        () if broken.is_some() => Status::Broken,
+        () if !failures.is_empty() => Status::Diverged,
+        () if findings.interrupted => Status::Interrupted,
+        () => Status::Passed,
+    })
 }
 
-/// What diverged, where it is saved, and how to see it again.
-fn explain<S: Subject>(
-    runner: &mut Runner<S>,
-    found: &campaign::Failure,
-    args: &RunArgs,
-) -> String {
-    let (scenario, report) = shrink::to_show(runner, found, args.no_shrink);
-    let Verdict::Diverged(divergence) = &report.verdict else { return String::new() };
-    let mut text = failure::describe(&scenario, divergence, &report.trace);
-    let (before, after) = (found.scenario.steps.len(), scenario.steps.len());
-    if after < before {
-        text += &format!("\nshrunk from {before} operations to {after}\n");
+/// What is wrong with the harness itself. That a campaign which ended early left something
+/// unexercised says nothing.
+fn broken(findings: &Findings, args: &RunArgs) -> Option<String> {
+    if let Some(seed) = findings.unrepeatable {
+        return Some(format!("seed {seed} gave two different digests; the harness is broken"));
     }
-    let name = format!("seed-{}", found.seed);
-    match failure::save(&args.save, &name, &scenario, &report.verdict, report.digest) {
-        Ok(path) => {
-            let command = failure::replay_command(&path, &args.device);
-            text += &format!("\nreplay with:\n{command}");
-        }
-        // Nothing is lost.
-        Err(error) => text += &format!("\n{error:#}; here it is:\n{}", print(&scenario)),
-    }
-    text
+    let early = findings.interrupted || !findings.failures.is_empty();
+    let unexercised = summary::unexercised(findings);
+    let vacuous = args.strict && !early && !unexercised.is_empty();
+    vacuous.then(|| format!("--strict: never exercised: {}", unexercised.join(", ")))
 }
 
 fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {
@@ -176,13 +182,13 @@ fn replay_one(
     let name = path.display();
     let options = Options { trace: true, ..Options::default() };
     let mut once = || {
-        let report = quiet::panics(|| runner.run(scenario, options));
+        let report = quietly(|| runner.run(scenario, options));
         report.with_context(|| format!("{name} on {}", args.medium.name()))
     };
     let report = once()?;
     if args.trace {
         for event in &report.trace {
-            say(&event.to_string())?;
+            say(&paint::event(event))?;
         }
     }
     if args.double_run {
@@ -211,10 +217,11 @@ fn replay_one(
         say(&format!("{name}: passed, digest {digest}{unmet}"))?;
         return Ok(if unmet.is_empty() { Status::Passed } else { Status::Diverged });
     };
+    let explained = Explanation::new(scenario, divergence, &report.trace);
     // With --trace the events have been printed.
-    let shown = if args.trace { &[] } else { &report.trace[..] };
-    let described = failure::describe(scenario, divergence, shown);
-    say(&format!("{name}: {described}\ndigest {digest}{unmet}"))?;
+    let explained = if args.trace { explained.without_events() } else { explained };
+    let painted = paint::explanation(&explained);
+    say(&format!("{name}: {painted}\n\ndigest {digest}{unmet}"))?;
     Ok(Status::Diverged)
 }
 

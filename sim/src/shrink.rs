@@ -2,9 +2,9 @@
 
 use crate::campaign::Failure;
 use crate::cli::ShrinkArgs;
-use crate::{Status, complain, quiet, say, wanted};
+use crate::{Status, complain, say, wanted};
 use anyhow::{Context, bail};
-use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject};
+use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject, quietly};
 use blocktwin::scenario::{Scenario, print};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs;
@@ -16,7 +16,8 @@ pub(crate) fn command<S: Subject>(
     args: &ShrinkArgs,
 ) -> anyhow::Result<Status> {
     let scenario = wanted(&args.which)?;
-    let Some(shrunk) = search(runner, &scenario).context("the scenario cannot be run")? else {
+    let shrunk = search(runner, &scenario, Budget::default());
+    let Some(shrunk) = shrunk.context("the scenario cannot be run")? else {
         bail!("nothing to shrink: it passes");
     };
     let text = print(&shrunk.scenario);
@@ -32,18 +33,18 @@ pub(crate) fn command<S: Subject>(
 }
 
 /// What to show of a divergence: the smallest scenario that diverges alike, and its run with a
-/// trace. Where that is not wanted, or it does not diverge in memory, the one that was found.
+/// trace. Without a budget, or where it does not diverge in memory, the one that was found.
 pub(crate) fn to_show<S: Subject>(
     runner: &mut Runner<S>,
     found: &Failure,
-    as_found: bool,
+    budget: Option<Budget>,
 ) -> (Scenario, Report) {
-    let shrunk = if as_found { None } else { search(runner, &found.scenario).ok().flatten() };
+    let shrunk = budget.and_then(|budget| search(runner, &found.scenario, budget).ok().flatten());
     if let Some(Shrunk { scenario, report, .. }) = shrunk {
         return (scenario, report);
     }
     let options = Options { trace: true, ..Options::default() };
-    let traced = quiet::panics(|| runner.run(&found.scenario, options));
+    let traced = quietly(|| runner.run(&found.scenario, options));
     let trace = traced.map(|report| report.trace).unwrap_or_default();
     (found.scenario.clone(), Report { trace, ..found.report.clone() })
 }
@@ -52,6 +53,7 @@ pub(crate) fn to_show<S: Subject>(
 fn search<S: Subject>(
     runner: &mut Runner<S>,
     scenario: &Scenario,
+    budget: Budget,
 ) -> Result<Option<Shrunk>, RunError> {
     let line = ProgressBar::no_length();
     if let Ok(style) = ProgressStyle::with_template("{spinner} shrinking: {msg}, {human_pos} runs")
@@ -60,8 +62,8 @@ fn search<S: Subject>(
     }
     let options = Options { trace: true, ..Options::default() };
     let mut steps = 0;
-    let shrunk = quiet::panics(|| {
-        runner.shrink(scenario, options, Budget::default(), |progress| {
+    let shrunk = quietly(|| {
+        runner.shrink(scenario, options, budget, |progress| {
             if progress.steps != steps {
                 steps = progress.steps;
                 line.set_message(format!("{steps} operations"));
@@ -76,11 +78,13 @@ fn search<S: Subject>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::{Findings, Group};
     use crate::cli::{DeviceArg, RunArgs, ShowArgs};
-    use crate::explain;
+    use crate::distinct;
+    use crate::signature::Signature;
     use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
     use blocktwin::disk::{Medium, SimFile};
-    use blocktwin::lockstep::FileBacked;
+    use blocktwin::lockstep::{FileBacked, Verdict};
     use blocktwin::scenario::{DeviceSpec, Profile, generate, parse};
     use std::path::Path;
     use std::sync::Arc;
@@ -133,20 +137,25 @@ mod tests {
         let mut runner = Runner::new(Immutable, Medium::Memory);
         let scenario = generate(1, Profile::Default);
         let report = runner.run(&scenario, Options::default()).unwrap();
-        let found = Failure { seed: 1, scenario, report };
-        let mut args = RunArgs { save: directory.path().to_owned(), ..RunArgs::default() };
-        let mut text = String::new();
+        let first = Failure { seed: 1, scenario, report };
+        let Verdict::Diverged(divergence) = &first.report.verdict else { panic!("it should") };
+        let signature = Signature::of(&first.scenario, divergence);
+        let mut findings = Findings::default();
+        findings.failures.insert(signature, Group { seeds: 1, first });
+        let save = Some(directory.path().to_owned());
+        let mut args = RunArgs { save, ..RunArgs::default() };
         for (no_shrink, fewest, most) in [(false, 1, 1), (true, 2, usize::MAX)] {
             args.no_shrink = no_shrink;
-            text = explain(&mut runner, &found, &args);
-            let saved = fs::read_to_string(directory.path().join("seed-1.ron")).unwrap();
+            let distinct = distinct::collect(&mut runner, &findings, &args);
+            let [one] = &*distinct else { panic!("{}", distinct.len()) };
+            let text = anstream::adapter::strip_str(&one.explanation(&args)).to_string();
+            let saved = fs::read_to_string(one.saved.as_ref().unwrap()).unwrap();
             let operations = parse(&saved).unwrap().steps.len();
             assert!((fewest..=most).contains(&operations), "{operations}");
-            let parts = ["DIVERGED: ", " operations:\n", "\nthe last ", "\nreplay with:\n"];
+            let parts = ["DIVERGED: ", " operation", "\nthe last ", "\nreplay with:\n"];
             let places = parts.map(|part| text.find(part).unwrap_or_else(|| panic!("{text}")));
             assert!(places.is_sorted(), "{text}");
             assert_eq!(text.contains("\nshrunk from "), !no_shrink, "{text}");
         }
-        assert!(text.contains("  #1 ") || text.contains("  client 0  #1 "), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::campaign::Findings;
 use crate::cli::RunArgs;
+use crate::distinct::Distinct;
 use blocktwin::disk::FaultClass;
 use blocktwin::model::Clause;
 use serde_json::{Map, Value, json};
@@ -24,7 +25,7 @@ pub(crate) fn per_second(findings: &Findings) -> f64 {
 }
 
 /// One JSON object.
-pub(crate) fn json(findings: &Findings) -> Value {
+pub(crate) fn json(findings: &Findings, failures: &[Distinct]) -> Value {
     let stats = &findings.stats;
     let faults: Map<String, Value> = FaultClass::ALL
         .into_iter()
@@ -44,7 +45,8 @@ pub(crate) fn json(findings: &Findings) -> Value {
         "ops": stats.ops,
         "crashes": stats.crashes,
         "reopens": stats.reopens,
-        "divergences": u64::from(findings.failure.is_some()),
+        "divergences": findings.divergences(),
+        "failures": failures.iter().map(Distinct::json).collect::<Vec<_>>(),
         "seconds": findings.seconds,
         "ops_per_second": per_second(findings),
         "digest": format!("{:032x}", findings.digest),
@@ -59,10 +61,10 @@ pub(crate) fn json(findings: &Findings) -> Value {
 pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     let stats = &findings.stats;
     let mut text = String::new();
-    let verdict = match (&findings.failure, findings.interrupted) {
-        (Some(_), _) => "DIVERGED",
-        (None, true) => "interrupted; no divergence so far",
-        (None, false) => "passed",
+    let verdict = match (findings.failures.is_empty(), findings.interrupted) {
+        (false, _) => "DIVERGED",
+        (true, true) => "interrupted; no divergence so far",
+        (true, false) => "passed",
     };
     // Writing to a string cannot fail.
     let _ = writeln!(

@@ -8,8 +8,11 @@
 //!
 //! **Invariant:** a run is a pure function of its scenario and its subject.
 
+mod check;
 mod cycle;
 mod diagnose;
+mod explain;
+mod quiet;
 mod scope;
 mod session;
 mod shrink;
@@ -20,6 +23,9 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Check, check};
+pub use explain::{Explanation, Part, describe};
+pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
 pub use subject::{FileBacked, Subject};

@@ -15,9 +15,9 @@ use std::sync::Arc;
 ///
 /// ```
 /// use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
-/// use blocktwin::disk::{Medium, SimFile};
-/// use blocktwin::lockstep::{Options, Runner, Subject, Verdict};
-/// use blocktwin::scenario::{generate, DeviceSpec, Profile};
+/// use blocktwin::disk::SimFile;
+/// use blocktwin::lockstep::{Check, Subject};
+/// use blocktwin::scenario::DeviceSpec;
 /// use std::sync::Arc;
 ///
 /// struct Mine;
@@ -35,13 +35,12 @@ use std::sync::Arc;
 ///     }
 /// }
 ///
-/// let mut runner = Runner::new(Mine, Medium::Memory);
-/// let mut scenario = generate(1, Profile::Default);
-/// scenario.device.sector_size = 512;
-/// scenario.device.heap = 32 << 20; // what the device above has
-/// let report = runner.run(&scenario, Options::default())?;
-/// assert!(matches!(report.verdict, Verdict::Pass));
-/// # Ok::<(), blocktwin::lockstep::RunError>(())
+/// let check = Check::new(Mine).seeds(0..20).adapt(|scenario| {
+///     let device = &mut scenario.device;
+///     // What the device above has.
+///     (device.sector_size, device.heap, device.read_only) = (512, 32 << 20, false);
+/// });
+/// check.run();
 /// ```
 pub trait Subject {
     /// The device.

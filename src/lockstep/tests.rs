@@ -1,6 +1,8 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod check;
+mod explain;
 mod media;
 mod sectors;
 

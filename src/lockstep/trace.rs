@@ -46,16 +46,17 @@ pub struct Sector {
     pub durable: Content,
 }
 
+/// In columns: the operation, what it is, how many bytes at which offset, and the result. A raw
+/// call is set off from the operation that it is beneath.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Began(op, request) => {
-                write!(f, "#{op:<4} {}", request.name())?;
-                match request.span() {
-                    Some((offset, length)) => write!(f, " {length} bytes at {offset}"),
-                    None => Ok(()),
+            Self::Began(op, request) => match request.span() {
+                Some((offset, length)) => {
+                    write!(f, "#{op:<4} {:<12} {length:>8} bytes at {offset}", request.name())
                 }
-            }
+                None => write!(f, "#{op:<4} {}", request.name()),
+            },
             Self::Raw(raw) => raw_call(raw, f),
             Self::Ended(op, Ok(()), seen) if seen.is_empty() => write!(f, "#{op:<4} Ok"),
             Self::Ended(op, Ok(()), seen) => write!(f, "#{op:<4} Ok, saw {}", Seen(seen)),
@@ -79,9 +80,12 @@ impl fmt::Display for Event {
 }
 
 fn raw_call(raw: &RawCall, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "#{:<4}   {}", raw.op, raw.call.name())?;
+    write!(f, "#{:<4}   ", raw.op)?;
     if matches!(raw.call, Call::Read | Call::Write | Call::Punch) {
-        write!(f, " {} bytes at {}", raw.length, raw.offset)?;
+        // Offsets of more digits are rare.
+        write!(f, "{:<10} {:>8} bytes at {:<12}", raw.call.name(), raw.length, raw.offset)?;
+    } else {
+        write!(f, "{:<41}", raw.call.name())?;
     }
     match raw.result {
         Ok(_) if matches!(raw.call, Call::Sync | Call::Punch | Call::SetLength) => {
@@ -332,6 +336,6 @@ mod tests {
         log.crashed(0, Survivors::None);
         let (digest, trace, _) = log.finish();
         assert_eq!(digest.to_string(), "d2697a649f302498fd8f6133710174f2");
-        assert_eq!(trace[0].to_string(), "#1    fua write 1024 bytes at 512");
+        assert_eq!(trace[0].to_string(), "#1    fua write        1024 bytes at 512");
     }
 }

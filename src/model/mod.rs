@@ -18,6 +18,7 @@
 mod answer;
 mod clause;
 mod device;
+mod difference;
 mod legal;
 mod naming;
 mod payload;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use clause::{Checks, Clause};
 pub use device::{Failure, Keep, ModelDevice};
+pub use difference::{Difference, DifferingLine};
 pub(crate) use payload::identify;
 pub use payload::{Content, OpId};
 pub use request::{Evidence, Outcome, Request, TrimEffect};

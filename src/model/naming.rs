@@ -1,6 +1,7 @@
 //! What to call a sector that holds what it must not.
 
-use super::payload::Content;
+use super::difference::Difference;
+use super::payload::{self, Content};
 use super::request::Request;
 use super::twin::Twin;
 use super::version::{Leaves, Tick, Version};
@@ -19,14 +20,28 @@ impl Twin {
     }
 
     pub(super) fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
-        let expected =
-            self.legal.expected(sector, began).into_iter().map(|version| match version {
-                Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
-                Version { op: 0, .. } => Expected::Zeros,
-                Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
-                Version { op, .. } => Expected::Trimmed(op),
+        let legal = self.legal.expected(sector, began);
+        let found = self.identify(bytes);
+        let in_bytes = matches!(found, Content::Torn { .. } | Content::Unknown).then(|| {
+            let contents = legal.iter().filter_map(|version| {
+                Some((expected(version), self.contents(version, sector, bytes.len())?))
             });
-        Finding { sector, expected: expected.collect(), found: self.identify(bytes) }
+            Difference::nearest(bytes, contents).map(Box::new)
+        });
+        let expected = legal.iter().map(expected).collect();
+        Finding { sector, expected, found, bytes: in_bytes.flatten() }
+    }
+
+    /// The bytes that a version has left in a sector, unless they may be any.
+    fn contents(&self, version: &Version, sector: u64, size: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size];
+        match version.leaves {
+            Leaves::Payload => payload::fill(&mut bytes, self.salt, version.op, sector),
+            Leaves::Zeros => {}
+            Leaves::Scribble => bytes.fill(payload::SCRIBBLE),
+            Leaves::Anything => return None,
+        }
+        Some(bytes)
     }
 
     /// What to call a sector that holds what it must not.
@@ -51,5 +66,15 @@ impl Twin {
             Content::Scribble => Kind::Stale,
             Content::Zeros => Kind::Lost,
         }
+    }
+}
+
+/// A version as it is named to people.
+fn expected(version: &Version) -> Expected {
+    match *version {
+        Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
+        Version { op: 0, .. } => Expected::Zeros,
+        Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
+        Version { op, .. } => Expected::Trimmed(op),
     }
 }

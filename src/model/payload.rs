@@ -9,7 +9,7 @@
 pub type OpId = u32;
 
 /// What a scribbling trim leaves.
-const SCRIBBLE: u8 = 0xab;
+pub(super) const SCRIBBLE: u8 = 0xab;
 
 /// In the upper half of the first word, before it is scrambled: tells a payload from garbage.
 const TAG: u64 = 0x626c_6b74 << 32;
@@ -64,10 +64,8 @@ const LANES: usize = 8;
 type Block = [[u8; 8]; LANES];
 
 /// How much each word of a block differs from the one a block further on.
-const STEPS: [u64; 2] = [
-    STEP.0.wrapping_mul(LANES as u64 / 2),
-    STEP.1.wrapping_mul(LANES as u64 / 2),
-];
+const STEPS: [u64; 2] =
+    [STEP.0.wrapping_mul(LANES as u64 / 2), STEP.1.wrapping_mul(LANES as u64 / 2)];
 
 impl Head {
     /// The first block.

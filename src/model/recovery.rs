@@ -157,7 +157,7 @@ impl Twin {
                 0 => Content::Zeros,
                 op => Content::Written { op, sector: *sector },
             };
-            Finding { sector: *sector, expected: Vec::new(), found }
+            Finding { sector: *sector, expected: Vec::new(), found, bytes: None }
         });
         Err(Violation { kind: Kind::OrderingViolated, sentence, findings: findings.collect() })
     }

@@ -1,5 +1,6 @@
 //! What a device can do wrong, by name.
 
+use super::difference::Difference;
 use super::payload::{Content, OpId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -146,6 +147,9 @@ pub struct Finding {
     pub expected: Vec<Expected>,
     /// What it holds.
     pub found: Content,
+    /// How that differs from what it may hold, where only bytes tell: in a torn sector, and in one
+    /// that nobody wrote.
+    pub bytes: Option<Box<Difference>>,
 }
 
 impl fmt::Display for Finding {
@@ -202,7 +206,7 @@ mod tests {
     fn a_finding_reads_as_a_sentence() {
         let found = Content::Written { op: 12, sector: 9 };
         let expected = vec![Expected::Zeros, Expected::Written(15)];
-        let finding = Finding { sector: 7, expected, found };
+        let finding = Finding { sector: 7, expected, found, bytes: None };
         let says = "sector 7 holds write #12 meant for sector 9; legal: zeros or write #15";
         assert_eq!(finding.to_string(), says);
     }

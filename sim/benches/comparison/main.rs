@@ -6,8 +6,6 @@
 
 mod fuzz_loop;
 mod lockstep;
-#[path = "../../src/quiet.rs"]
-mod quiet;
 mod stand;
 mod state_machine;
 mod table;
@@ -82,7 +80,6 @@ impl Row {
 }
 
 fn main() -> ExitCode {
-    quiet::install_hook();
     let mut args = Args::parse();
     if !args.bench {
         args.names = vec![&CATALOGUE[0]];
@@ -116,7 +113,7 @@ fn hunt(tool: Tool, specimen: Option<&'static Specimen>, budget: f64) -> Find {
     let (mut times, mut missed, mut complaint) = (Vec::new(), 0, None);
     for seed in 0..SEEDS {
         let hunt = Hunt::new(specimen, seed, budget);
-        let found = quiet::panics(|| tool(&hunt));
+        let found = blocktwin::lockstep::quietly(|| tool(&hunt));
         times.push(if found.is_some() { hunt.elapsed() } else { f64::INFINITY });
         missed += u64::from(found.is_none());
         complaint = complaint.or(found);

@@ -41,6 +41,18 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How to print the summary of a campaign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object.
+    Json,
+    /// XML, for systems that show tests.
+    Junit,
+}
+
 /// [`Profile`], as an argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProfileArg(pub(crate) Profile);

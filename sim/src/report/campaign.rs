@@ -5,17 +5,20 @@ use super::tally::{Slowest, Timeline};
 use super::{Shown, words};
 use crate::campaign::Findings;
 use crate::cli::RunArgs;
+use crate::distinct::Distinct;
 use crate::summary::{grouped, per_second, unexercised};
-use crate::{failure, input};
 use anyhow::Context;
-use blocktwin::disk::{FaultClass, Medium};
-use blocktwin::lockstep::{Runner, Subject, Verdict};
+use blocktwin::disk::FaultClass;
+use blocktwin::lockstep::{Runner, Subject, Verdict, describe};
 use blocktwin::model::Clause;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const CAMPAIGN: &str = include_str!("campaign.html");
+
+/// So many distinct failures have a page of their own.
+const PAGES: usize = 32;
 
 /// Makes sure, before a campaign of hours begins, that its page can be written.
 pub(crate) fn prepare(args: &RunArgs) -> anyhow::Result<()> {
@@ -28,13 +31,19 @@ pub(crate) fn prepare(args: &RunArgs) -> anyhow::Result<()> {
 pub(crate) fn write(
     args: &RunArgs,
     findings: &Findings,
-    subject: impl Subject,
+    distinct: &[Distinct],
+    runner: &mut Runner<impl Subject>,
 ) -> anyhow::Result<()> {
     let Some(path) = &args.report else { return Ok(()) };
-    let found = match &findings.failure {
-        Some(found) => one_found(path, args, found, subject)?,
-        None => "<p>Nothing: no device diverged from its twin.</p>".to_owned(),
-    };
+    let mut found = String::new();
+    for one in distinct.iter().take(PAGES) {
+        found += &one_found(path, args, one, runner)?;
+    }
+    if distinct.is_empty() {
+        found += "<p>Nothing: no device diverged from its twin.</p>";
+    } else if distinct.len() > PAGES {
+        found += &format!("<p>And {} more, which have no page.</p>", distinct.len() - PAGES);
+    }
     let stats = &findings.stats;
     let body = filled(
         CAMPAIGN,
@@ -55,39 +64,41 @@ pub(crate) fn write(
     fs::write(path, page).with_context(|| format!("{}: not written", path.display()))
 }
 
-/// What diverged, and its own page.
+/// A failure, and its own page.
 fn one_found(
     path: &Path,
     args: &RunArgs,
-    found: &crate::campaign::Failure,
-    subject: impl Subject,
+    found: &Distinct,
+    runner: &mut Runner<impl Subject>,
 ) -> anyhow::Result<String> {
-    // The smallest scenario, where it could be saved.
-    let saved = args.save.join(format!("seed-{}.ron", found.seed));
-    let scenario = input::scenario(&saved).unwrap_or_else(|_| found.scenario.clone());
-    let replay = words::replay(&saved, args.device);
-    let own = beside(path, found.seed);
-    let shown = Shown { scenario: &scenario, device: args.device, replay: &replay };
-    let report = shown.write(&mut Runner::new(subject, Medium::Memory), &own)?;
+    let Distinct { scenario, seed, seeds, .. } = found;
+    let unsaved = PathBuf::from(format!("seed-{seed}.ron"));
+    let replay = words::replay(found.saved.as_ref().unwrap_or(&unsaved), args.device);
+    let own = beside(path, *seed);
+    let shown = Shown { scenario, device: args.device, replay: &replay };
+    let report = shown.write(runner, &own)?;
     let Verdict::Diverged(divergence) = &report.verdict else {
-        let name = format!("seed {}", found.seed);
+        let name = format!("seed {seed}");
         return Ok(format!("<p>{name} diverged, but does not in memory.</p>"));
     };
     let violation = &divergence.violation;
     let link = own.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let operations = scenario.steps.iter().zip(1..).take(12);
-    let operations = operations.map(|(step, op)| words::one_line(&failure::operation(op, step)));
+    let operations = operations.map(|(step, op)| words::one_line(&describe(op, step)));
     let operations: Vec<_> = operations.map(|it| format!("<li>{}</li>", escaped(&it))).collect();
+    let others = match seeds - 1 {
+        0 => String::new(),
+        others => format!(" and {} more", grouped(others)),
+    };
     Ok(format!(
         "<article>\n<p class=\"verdict diverged\">{}</p>\n\
-         <h3><a href=\"{}\">Seed {}: {}</a></h3>\n\
+         <h3><a href=\"{}\">Seed {seed}{others}: {}</a></h3>\n\
          <ul class=\"operations\">{}</ul>\n\
-         <div class=\"copied\"><pre id=\"replay-{0}\" tabindex=\"0\">{}</pre>\n\
-         <button type=\"button\" data-copy=\"replay-{0}\">Copy the command</button></div>\n\
+         <div class=\"copied\"><pre id=\"replay-{seed}\" tabindex=\"0\">{}</pre>\n\
+         <button type=\"button\" data-copy=\"replay-{seed}\">Copy the command</button></div>\n\
          </article>",
         violation.kind,
         escaped(&link),
-        found.seed,
         escaped(&violation.sentence),
         operations.join("\n"),
         escaped(&replay),
@@ -103,10 +114,10 @@ fn beside(path: &Path, seed: u64) -> PathBuf {
 fn head(args: &RunArgs, findings: &Findings) -> String {
     let scenarios = grouped(findings.stats.scenarios);
     let device = args.device.0.map_or("file", |specimen| specimen.name);
-    let (class, verdict) = match (&findings.failure, findings.interrupted) {
-        (Some(_), _) => ("diverged", "diverged"),
-        (None, true) => ("passed", "interrupted; no divergence so far"),
-        (None, false) => ("passed", "passed"),
+    let (class, verdict) = match (findings.failures.is_empty(), findings.interrupted) {
+        (false, _) => ("diverged", "diverged"),
+        (true, true) => ("passed", "interrupted; no divergence so far"),
+        (true, false) => ("passed", "passed"),
     };
     format!(
         "<p class=\"verdict {class}\">{verdict}</p>\n\

@@ -2,9 +2,8 @@
 
 use super::sectors::{Histories, Map};
 use super::{Shown, words};
-use crate::failure;
 use blocktwin::disk::FaultClass;
-use blocktwin::lockstep::{Event, Report, Verdict};
+use blocktwin::lockstep::{Event, Report, Verdict, describe};
 use blocktwin::model::{OpId, Request};
 use blocktwin::scenario::{Op, Scenario, Step};
 use serde::Serialize;
@@ -165,7 +164,7 @@ impl Operation {
             Op::Reopen => "reopen",
             _ => step.op.request().map_or("", Request::name),
         };
-        let text = words::one_line(&failure::operation(id, step));
+        let text = words::one_line(&describe(id, step));
         Self { id, client: step.client, name, text, began, ended: began, outcome: "cut-off" }
     }
 }

@@ -14,9 +14,9 @@ mod words;
 pub(crate) use tally::Tally;
 
 use crate::cli::{DeviceArg, ReportArgs, ShowArgs};
-use crate::{Status, quiet, say, wanted};
+use crate::{Status, say, wanted};
 use anyhow::Context;
-use blocktwin::lockstep::{Options, Report, RunError, Runner, Subject, Verdict};
+use blocktwin::lockstep::{Options, Report, RunError, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::Scenario;
 use std::fs;
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Shown<'_> {
 
     fn run<S: Subject>(&self, runner: &mut Runner<S>) -> Result<Report, RunError> {
         let options = Options { trace: true, sectors: true, ..Options::default() };
-        quiet::panics(|| runner.run(self.scenario, options))
+        quietly(|| runner.run(self.scenario, options))
     }
 
     /// What the device is called.

@@ -3,7 +3,7 @@
 use super::history::Held::{By, Garbage, Meant, Scribble, Torn, Zeros};
 use super::history::{Held, History};
 use crate::device::DeviceError;
-use crate::model::{Content, Evidence, Expected, Kind};
+use crate::model::{Content, Evidence, Expected, Kind, TrimEffect};
 
 /// Two writes, one over the other, and a refused one; the crash comes after a flush.
 fn story() -> History {
@@ -55,6 +55,22 @@ fn a_violation_says_what_is_where_and_what_was_legal() {
     assert_eq!(misdirected.found, Content::Written { op: 1, sector: 4 });
     let says = "read #1001 returned lost data: sector 5 holds zeros; legal: write #1 or write #2";
     assert_eq!(violation.sentence, says);
+}
+
+#[test]
+fn bytes_are_shown_only_where_nothing_else_tells() {
+    let bytes = |held, kind| story().must_not_read(0, &[held], kind).findings[0].bytes.clone();
+    assert_eq!(bytes(By(1), Kind::Stale), None);
+    assert_eq!(bytes(Zeros, Kind::Lost), None);
+    assert_eq!(bytes(Meant(2, 1), Kind::Misdirected), None);
+    let garbage = bytes(Garbage, Kind::Corrupt).unwrap();
+    let about = (garbage.expected, garbage.first, garbage.lines.len());
+    assert_eq!(about, (Expected::Written(2), 0, 8));
+    let torn = bytes(Torn(2, 1), Kind::Torn).unwrap();
+    assert!(torn.first > 0 && torn.lines[0].at == torn.first / 16 * 16, "{torn}");
+    let trimmed = History::trimming(TrimEffect::Scribble).wrote(1, 0..4).trimmed(2, 0..4);
+    let violation = trimmed.must_not_read(0, &[Garbage], Kind::Corrupt);
+    assert_eq!(violation.findings[0].bytes.as_ref().unwrap().lines[0].expected, [0xab; 16]);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! The program as its users meet it: bad input, good runs, pipes and signals.
 #![cfg(unix)]
 
+mod ci;
+mod colours;
+mod corpus;
+mod failures;
+mod manual;
 mod program;
 
 use blocktwin::lockstep::run;
@@ -164,7 +169,7 @@ fn a_full_medium_is_told_from_a_bad_device() {
 
 #[test]
 fn bad_usage_is_refused() {
-    let table: [(&[&str], &str); 16] = [
+    let table: [(&[&str], &str); 18] = [
         (&["run", "--seeds", "5..5"], "holds no seed"),
         (&["run", "--seeds", "7"], "expected A..B"),
         (&["run", "--seeds", "0.."], "needs --for"),
@@ -180,6 +185,8 @@ fn bad_usage_is_refused() {
         (&["shrink"], "--seed"),
         (&["shrink", "--seed", "7"], "nothing to shrink: it passes"),
         (&["show", "--seed", "-1"], "-1"),
+        (&["show", "it.ron", "--seed", "1"], "--seed"),
+        (&["show", "it.ron", "--profile", "heavy"], "--profile"),
         (&["nonsense"], "nonsense"),
     ];
     let place = Place::new();
@@ -253,6 +260,8 @@ fn what_show_prints_can_be_replayed() {
     place.file("seven.ron", &shown);
     assert_eq!(parse(&shown).ok(), Some(generate(7, Profile::Default)));
     assert_eq!(place.run(&["show", "seven.ron"]).with_code(0).stdout, shown);
+    let heavy = place.run(&["show", "--seed", "7", "--profile", "heavy"]).with_code(0).stdout;
+    assert_eq!(parse(&heavy).ok(), Some(generate(7, Profile::Heavy)));
     let replayed = place.run(&["replay", "--double-run", "seven.ron"]).with_code(0);
     let digest = run(&generate(7, Profile::Default)).unwrap().digest;
     assert_eq!(replayed.stdout, format!("seven.ron: passed, digest {digest}\n"));

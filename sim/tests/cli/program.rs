@@ -62,8 +62,8 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_blocktwin"));
         command.args(arguments).current_dir(self.directory.path()).stdin(Stdio::null());
-        // By it the program tells whether cargo runs it.
-        command.env_remove("CARGO");
+        // By these the program tells who runs it.
+        command.env_remove("CARGO").env_remove("GITHUB_ACTIONS");
         command
     }
 

@@ -1,0 +1,238 @@
+//! A divergence, for the person who has to understand it.
+
+use super::{Divergence, Event};
+use crate::disk::RawCall;
+use crate::model::{Expected, OpId};
+use crate::scenario::{Op, Scenario, Step};
+use std::fmt::{self, Write};
+
+/// So many events before the end are shown.
+const EVENTS: usize = 24;
+
+/// So many operations are listed.
+const OPERATIONS: usize = 32;
+
+/// So many raw calls of an operation are listed.
+const CALLS: usize = 16;
+
+/// Of so many operations that wrote to a sector the raw calls are listed.
+const WRITERS: usize = 4;
+
+/// What diverged: in one sentence, with the operations, the sectors, the raw calls beneath the
+/// operations in question, and the last events.
+///
+/// ```
+/// use blocktwin::disk::{Fault, FaultKind, Medium};
+/// use blocktwin::lockstep::{Explanation, FileBacked, Options, Runner, Verdict};
+/// use blocktwin::scenario::{Op, Scenario, Step, decode};
+///
+/// // A medium that loses a write, and a device that is held to it.
+/// let mut write = Step::new(Op::Write { offset: 0, length: 512, fua: true });
+/// write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
+/// let scenario = Scenario { steps: vec![write], ..decode(&[]) };
+/// let options = Options { trace: true, accuse_media: true, ..Options::default() };
+/// let report = Runner::new(FileBacked, Medium::Memory).run(&scenario, options)?;
+///
+/// let Verdict::Diverged(divergence) = &report.verdict else { panic!("it should") };
+/// let text = Explanation::new(&scenario, divergence, &report.trace).to_string();
+/// assert!(text.starts_with("DIVERGED: lost data\n"), "{text}");
+/// assert!(text.contains("(fault: lost-write)"), "{text}");
+/// # Ok::<(), blocktwin::lockstep::RunError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation<'a> {
+    scenario: &'a Scenario,
+    divergence: &'a Divergence,
+    trace: &'a [Event],
+    events: usize,
+}
+
+/// What a line of an [`Explanation`] is, for whoever gives it colours.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Part<'a> {
+    /// The kind of the divergence.
+    Verdict,
+    /// What a section is about.
+    Heading,
+    /// An event.
+    Event(&'a Event),
+    /// Anything else.
+    Text,
+}
+
+impl<'a> Explanation<'a> {
+    /// Explains what running `scenario` gave. Without a trace neither events nor raw calls are
+    /// shown.
+    pub fn new(scenario: &'a Scenario, divergence: &'a Divergence, trace: &'a [Event]) -> Self {
+        Self { scenario, divergence, trace, events: EVENTS }
+    }
+
+    /// The same for whoever has seen the events already.
+    #[must_use]
+    pub fn without_events(self) -> Self {
+        Self { events: 0, ..self }
+    }
+
+    /// The explanation, line by line.
+    pub fn lines(&self) -> Vec<(Part<'a>, String)> {
+        let mut lines = Lines(Vec::new());
+        self.verdict(&mut lines);
+        self.operations(&mut lines);
+        self.sectors(&mut lines);
+        for op in self.in_question() {
+            self.raw_calls(op, &mut lines);
+        }
+        let shown = &self.trace[self.trace.len().saturating_sub(self.events)..];
+        if !shown.is_empty() {
+            lines.heading(format!("the last {} of {} events:", shown.len(), self.trace.len()));
+        }
+        lines.0.extend(shown.iter().map(|event| (Part::Event(event), format!("  {event}"))));
+        lines.0
+    }
+
+    fn verdict(&self, lines: &mut Lines<'a>) {
+        let Divergence { op, violation } = self.divergence;
+        lines.0.push((Part::Verdict, format!("DIVERGED: {}", violation.kind)));
+        lines.text(format!("  {}", violation.sentence));
+        if let Some(step) = self.step(*op) {
+            lines.text(format!("  in operation #{op} of client {}", step.client));
+        }
+    }
+
+    /// One a line, numbered as in the trace.
+    fn operations(&self, lines: &mut Lines<'a>) {
+        let Scenario { steps, .. } = self.scenario;
+        let plural = if steps.len() == 1 { "operation" } else { "operations" };
+        lines.heading(format!("{} {plural}:", steps.len()));
+        for (op, step) in (1..).zip(steps).take(OPERATIONS) {
+            let client = match self.scenario.clients() {
+                0 | 1 => String::new(),
+                _ => format!("client {:<2} ", step.client),
+            };
+            lines.text(format!("  {client}{}", describe(op, step)));
+        }
+        if steps.len() > OPERATIONS {
+            lines.text(format!("  and {} more", steps.len() - OPERATIONS));
+        }
+    }
+
+    fn sectors(&self, lines: &mut Lines<'a>) {
+        let findings = &self.divergence.violation.findings;
+        if !findings.is_empty() {
+            lines.heading(format!("sectors of {} bytes:", self.scenario.device.sector_size));
+        }
+        lines.0.extend(findings.iter().map(|it| (Part::Text, format!("  {it}"))));
+        let in_bytes = findings.iter().find_map(|it| Some((it.sector, it.bytes.as_ref()?)));
+        if let Some((sector, bytes)) = in_bytes {
+            let table = bytes.to_string();
+            let (headline, table) = table.split_once('\n').unwrap_or((&table, ""));
+            lines.heading(format!("in sector {sector}, {headline}"));
+            lines.0.extend(table.lines().map(|line| (Part::Text, format!("  {line}"))));
+        }
+    }
+
+    /// What was called beneath an operation, and what that gave.
+    fn raw_calls(&self, op: OpId, lines: &mut Lines<'a>) {
+        let name = match self.step(op).map(|step| (step.op, step.op.request())) {
+            Some((_, Some(request))) => request.name(),
+            Some((Op::Crash(_), _)) => "power failure",
+            Some(_) => "reopen",
+            None => return,
+        };
+        let is_beneath =
+            |event: &&Event| matches!(event, Event::Raw(RawCall { op: of, .. }) if *of == op);
+        let calls: Vec<&Event> = self.trace.iter().filter(is_beneath).collect();
+        lines.heading(format!("raw calls beneath #{op}, {name}:"));
+        if calls.is_empty() {
+            lines.text("  none".to_owned());
+        }
+        let (hidden, shown) = calls.split_at(calls.len().saturating_sub(CALLS));
+        if !hidden.is_empty() {
+            lines.text(format!("  {} before these", hidden.len()));
+        }
+        lines.0.extend(shown.iter().map(|&event| (Part::Event(event), format!("  {event}"))));
+    }
+
+    /// The operations whose raw calls may tell what went wrong: the one that diverged, and those
+    /// that were to have written what it should have seen. Where that was read back after a crash,
+    /// the last that was to have made it durable too.
+    fn in_question(&self) -> Vec<OpId> {
+        if self.trace.is_empty() {
+            return Vec::new();
+        }
+        let Divergence { op, violation } = self.divergence;
+        let expected = violation.findings.first().map_or(&[][..], |it| &it.expected);
+        let written = expected.iter().filter_map(|expected| match *expected {
+            Expected::Written(op) | Expected::Trimmed(op) => Some(op),
+            Expected::Zeros | Expected::Anything(_) => None,
+        });
+        let sync = self.last_sync().filter(|_| *op == 0);
+        let mut ops: Vec<OpId> =
+            [*op].into_iter().chain(written.take(WRITERS)).chain(sync).collect();
+        ops.sort_unstable();
+        ops.dedup();
+        ops
+    }
+
+    /// The last flush, barrier or close that returned `Ok` before the power failed.
+    fn last_sync(&self) -> Option<OpId> {
+        let crash = self.trace.iter().rposition(|event| matches!(event, Event::Crashed(..)))?;
+        self.trace[..crash].iter().rev().find_map(|event| match *event {
+            Event::Ended(op, Ok(()), _) => {
+                let is_sync = |it: &Step| matches!(it.op, Op::Flush | Op::Barrier | Op::Close);
+                self.step(op).filter(|step| is_sync(step)).map(|_| op)
+            }
+            _ => None,
+        })
+    }
+
+    /// The step of an operation; there is none of number 0.
+    fn step(&self, op: OpId) -> Option<&'a Step> {
+        self.scenario.steps.get((op as usize).checked_sub(1)?)
+    }
+}
+
+/// The lines, each on a line of its own, without a newline at the end.
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.lines().into_iter().map(|(_, line)| line).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// The lines of an explanation so far.
+struct Lines<'a>(Vec<(Part<'a>, String)>);
+
+impl Lines<'_> {
+    /// After an empty line.
+    fn heading(&mut self, line: String) {
+        self.text(String::new());
+        self.0.push((Part::Heading, line));
+    }
+
+    fn text(&mut self, line: String) {
+        self.0.push((Part::Text, line));
+    }
+}
+
+/// The operation number `op` in one line, with the faults that it meets and how it is cut short, in
+/// the words of the trace.
+pub fn describe(op: OpId, step: &Step) -> String {
+    let mut line = match (step.op, step.op.request()) {
+        (Op::Crash(survivors), _) => Event::Crashed(op, survivors).to_string(),
+        (_, Some(request)) => Event::Began(op, request).to_string(),
+        (_, None) => format!("#{op:<4} reopen"),
+    };
+    // Writing to a string cannot fail.
+    for fault in &step.faults {
+        let _ = write!(line, "   (fault at raw call {}: {:?})", fault.call, fault.kind);
+    }
+    if let Some(at) = step.drop_at {
+        let _ = write!(line, "   (dropped at suspension {at})");
+    }
+    if let Some((at, survivors)) = step.crash_at {
+        let _ = write!(line, "   (power fails at suspension {at}; {survivors:?} survive)");
+    }
+    line
+}
