@@ -1,6 +1,6 @@
 //! Who gets which part of the transfer heap, and when.
 
-mod buddy;
+mod units;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
 
-use self::buddy::{Buddy, order_of};
+use self::units::{Units, order_of};
 use super::buffer::Buffer;
 use super::error::DeviceError;
 use super::source::{BufferSource, Region};
@@ -29,9 +29,8 @@ const MIN_BLOCK_SIZE: usize = 512;
 /// * Two live buffers never overlap. The place of a buffer depends on nothing but the calls that
 ///   came before: it is the lowest that is free.
 ///
-/// It is a buddy allocator: a buffer takes from the heap the smallest power of two of blocks that
-/// holds it. Taking and returning one takes logarithmic time, and allocates nothing as long as
-/// no one waits.
+/// A buffer takes from the heap the smallest power of two of blocks that holds it, at a multiple of
+/// as many. Taking and returning one allocates nothing as long as no one waits.
 ///
 /// # Examples
 ///
@@ -79,12 +78,11 @@ impl BufferAllocator {
             "a heap of {size} bytes is not one or more blocks of {block_size} bytes"
         );
         let block_shift = block_size.trailing_zeros();
-        let buddy = Buddy::new(size >> block_shift);
-        let largest = buddy.largest() << block_shift;
+        let largest = block_size << (size >> block_shift).ilog2();
         let state = State {
             block_shift,
             source,
-            buddy,
+            units: Units::new(size >> block_shift),
             waiting: VecDeque::new(),
             granted: VecDeque::new(),
             next_ticket: 0,
@@ -116,7 +114,7 @@ impl BufferAllocator {
     /// A buffer counts with the whole blocks that it takes, from the moment it is granted.
     #[must_use]
     pub fn free_bytes(&self) -> usize {
-        self.lock().buddy.free_units() * self.block_size
+        self.lock().units.free_units() * self.block_size
     }
 
     /// Asks for a buffer of exactly `size` bytes, and waits for it where necessary.
@@ -262,7 +260,7 @@ struct State {
     /// The block size as a power of two: divisions would take as long as the locks.
     block_shift: u32,
     source: BufferSource,
-    buddy: Buddy,
+    units: Units,
     /// In order of arrival, which is the order of the tickets.
     waiting: VecDeque<Waiter>,
     /// In order of the tickets too, as they are granted in that order.
@@ -272,7 +270,7 @@ struct State {
 
 impl State {
     fn grant(&mut self, size: usize) -> Option<Region> {
-        let unit = self.buddy.take(self.order(size))?;
+        let unit = self.units.take(self.order(size))?;
         Some(self.source.lend(unit << self.block_shift, size))
     }
 
@@ -284,7 +282,7 @@ impl State {
     fn reclaim(&mut self, region: Region) {
         let range = region.range();
         self.source.restore(region);
-        self.buddy.give_back(range.start >> self.block_shift, self.order(range.len()));
+        self.units.give_back(range.start >> self.block_shift, self.order(range.len()));
     }
 
     /// The order of the smallest block that holds `size > 0` bytes.
