@@ -1,5 +1,6 @@
 //! A run: power cycles, one after another, with what is read back between them.
 
+use super::opening::{judge_description, judge_opening};
 use super::scope::{Ended, scoped};
 use super::session::{Inner, Session, Stop, UNREAD, with_evidence};
 use super::subject::Subject;
@@ -39,6 +40,10 @@ const CLIENTS: [&str; MAX_CLIENTS as usize] = [
 
 /// A device of at most so many bytes is read back whole.
 const SMALL: u64 = 4 << 10;
+
+/// So many bytes between two places that are read back are read with them. That takes less time
+/// than another read, and shows what went astray there.
+const GAP: u64 = 4 << 10;
 
 /// What ends a run early.
 type Wrong = (OpId, Violation);
@@ -121,6 +126,11 @@ impl<S: Subject> Run<'_, '_, S> {
         self.crash(0, Survivors::None).map(drop)
     }
 
+    /// That of the scenario; what the device says of itself is for the device to get wrong.
+    fn geometry(&self) -> Geometry {
+        self.session.inner().twin.geometry()
+    }
+
     /// More steps than any device needs.
     fn step_limit(&self) -> u64 {
         100_000 + 1_000 * self.session.scenario.steps.len() as u64
@@ -135,8 +145,8 @@ impl<S: Subject> Run<'_, '_, S> {
         }
         let outcome = executor.run(limit);
         drop(executor);
-        outcome.map_err(|error| (0, hang(&error)))?;
         session.note_raw_calls(&mut session.inner().log);
+        outcome.map_err(|error| (0, hang(&error)))?;
         Ok(session.next_cycle())
     }
 
@@ -217,6 +227,7 @@ impl<S: Subject> Run<'_, '_, S> {
                         with_evidence(&report, false, |it| judge_opening(failed.err(), it.errors));
                     judged.map_err(|violation| (op, violation))?;
                     if let Ok(device) = opened {
+                        judge_description(&device, spec).map_err(|violation| (op, violation))?;
                         twin.reopened();
                         return Ok((device, crashed));
                     }
@@ -246,7 +257,7 @@ impl<S: Subject> Run<'_, '_, S> {
 
     /// Reads back everything that was ever touched, and all of a small device.
     fn verify(&mut self, device: &S::Device) -> Result<(), Wrong> {
-        let geometry = device.geometry();
+        let geometry = self.geometry();
         let touched = match geometry.size() {
             size if size <= SMALL => vec![geometry.sectors(&(0..size))],
             _ => self.session.inner().twin.touched(),
@@ -256,7 +267,7 @@ impl<S: Subject> Run<'_, '_, S> {
 
     /// Reads back everything that changed since the last crash, and all of a small device.
     fn recover(&mut self, device: &S::Device) -> Result<(), Wrong> {
-        let geometry = device.geometry();
+        let geometry = self.geometry();
         let mut inner = self.session.inner();
         let changed = match geometry.size() {
             size if size <= SMALL => vec![geometry.sectors(&(0..size))],
@@ -276,7 +287,7 @@ impl<S: Subject> Run<'_, '_, S> {
     ) -> Result<(), Wrong> {
         let session = self.session;
         let block = u64::from(session.scenario.device.block_size);
-        let pieces = pieces(&device.geometry(), session.largest as u64, sectors);
+        let pieces = pieces(&self.geometry(), session.largest as u64, sectors);
         let reading = async {
             for (offset, length) in pieces {
                 if read_piece(session, device, offset, length, check).await? {
@@ -337,26 +348,6 @@ fn give_up(session: &Session<'_>, offset: u64, length: u64) {
     }
 }
 
-/// An opening may fail only as the file did.
-fn judge_opening(failed: Option<&DeviceError>, errors: &[DeviceError]) -> Result<(), Violation> {
-    match (failed, errors.first()) {
-        (None, None) => Ok(()),
-        (Some(error), _) if errors.contains(error) => Ok(()),
-        (None, Some(error)) => Err(Violation::new(
-            Kind::ErrorSwallowed,
-            format!("the device was opened although the file had failed: {error}"),
-        )),
-        (Some(error), None) => Err(Violation::new(
-            Kind::SpuriousError,
-            format!("the device could not be opened: {error}"),
-        )),
-        (Some(error), Some(_)) => Err(Violation::new(
-            Kind::WrongError,
-            format!("the device could not be opened, with the wrong error: {error}"),
-        )),
-    }
-}
-
 fn hang(error: &ExecError) -> Violation {
     Violation::new(Kind::Hang, error.to_string())
 }
@@ -378,16 +369,15 @@ pub(super) fn pieces(geometry: &Geometry, most: u64, sectors: &[Range<u64>]) -> 
     let block = u64::from(geometry.block_size());
     let sector = u64::from(geometry.sector_size());
     let mut pieces: Vec<(u64, u64)> = Vec::new();
-    let mut done = 0;
-    for run in sectors {
-        let mut offset = (run.start * sector / block * block).max(done);
-        let end = (run.end * sector).next_multiple_of(block);
+    for runs in sectors.chunk_by(|one, next| (next.start - one.end) * sector <= GAP) {
+        let done = pieces.last().map_or(0, |(offset, length)| offset + length);
+        let mut offset = (runs[0].start * sector / block * block).max(done);
+        let end = (runs[runs.len() - 1].end * sector).next_multiple_of(block);
         while offset < end {
             let length = most.min(end - offset);
             pieces.push((offset, length));
             offset += length;
         }
-        done = done.max(end);
     }
     pieces
 }

@@ -12,6 +12,7 @@ mod check;
 mod cycle;
 mod diagnose;
 mod explain;
+mod opening;
 mod quiet;
 mod scope;
 mod session;

@@ -2,6 +2,7 @@ use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
 mod check;
+mod description;
 mod explain;
 mod media;
 mod sectors;

@@ -49,6 +49,22 @@ impl Twin {
         self.legal.touched_runs()
     }
 
+    /// With nothing under way the device reads `data` from sector `first` on.
+    ///
+    /// # Errors
+    ///
+    /// Where it must not.
+    pub fn verify(
+        &mut self,
+        first: u64,
+        data: &[u8],
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Violation> {
+        let now = self.tick();
+        let findings = self.compare(first, data, now, evidence);
+        self.wrong_data(format_args!("reading back what was written gave"), findings)
+    }
+
     /// The device is open again and reads `data` from sector `first` on.
     ///
     /// # Errors

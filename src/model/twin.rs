@@ -93,6 +93,11 @@ impl Twin {
         self.checks = Checks::default();
     }
 
+    /// The geometry of the device.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     /// How often each clause was checked since the twin was made or reset.
     pub fn checks(&self) -> &Checks {
         &self.checks
@@ -308,7 +313,7 @@ impl Twin {
     }
 
     /// Compares what a read that began at `began` gave. Notes what it saw, and gives what is wrong.
-    fn compare(
+    pub(super) fn compare(
         &mut self,
         first: u64,
         data: &[u8],
@@ -331,22 +336,6 @@ impl Twin {
             }
         }
         findings
-    }
-
-    /// With nothing under way the device reads `data` from sector `first` on.
-    ///
-    /// # Errors
-    ///
-    /// Where it must not.
-    pub fn verify(
-        &mut self,
-        first: u64,
-        data: &[u8],
-        evidence: &Evidence<'_>,
-    ) -> Result<(), Violation> {
-        let now = self.tick();
-        let findings = self.compare(first, data, now, evidence);
-        self.wrong_data(format_args!("reading back what was written gave"), findings)
     }
 
     /// Whether the device was closed and not opened again.

@@ -44,11 +44,14 @@ pub enum Kind {
     Panic,
     /// A transfer buffer never came back (clause 10).
     LeakedBuffer,
+    /// The device says that it is another than the one that was opened: larger or smaller, or
+    /// writable (clause 1).
+    Misdescribed,
 }
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Stale,
         Self::Lost,
         Self::Misdirected,
@@ -66,6 +69,7 @@ impl Kind {
         Self::Hang,
         Self::Panic,
         Self::LeakedBuffer,
+        Self::Misdescribed,
     ];
 
     /// The kind in words, as it stands in a table: `durability lost`.
@@ -88,6 +92,7 @@ impl Kind {
             Self::Hang => "hang",
             Self::Panic => "panic",
             Self::LeakedBuffer => "leaked buffer",
+            Self::Misdescribed => "wrong description",
         }
     }
 }
@@ -161,7 +166,10 @@ impl fmt::Display for Finding {
             write!(f, " meant for sector {sector}")?;
         }
         let legal: Vec<String> = self.expected.iter().map(ToString::to_string).collect();
-        write!(f, "; legal: {}", legal.join(" or "))
+        match &*legal {
+            [] => write!(f, "; legal: something newer"),
+            _ => write!(f, "; legal: {}", legal.join(" or ")),
+        }
     }
 }
 
@@ -196,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_listed_once_and_has_its_own_name() {
-        assert!(Kind::ALL.is_sorted() && Kind::ALL[16] == Kind::LeakedBuffer);
+        assert!(Kind::ALL.is_sorted() && Kind::ALL[17] == Kind::Misdescribed);
         let mut names = Kind::ALL.map(Kind::name);
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));

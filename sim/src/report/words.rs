@@ -40,6 +40,10 @@ pub(super) fn promise(kind: Kind) -> (&'static str, &'static str) {
             "Transient conditions are absorbed; everything else is surfaced with its own error. \
              None is swallowed and none is invented.",
         ),
+        Kind::Misdescribed => (
+            "1",
+            "The device never grows or shrinks the range that it serves, and is what it says.",
+        ),
         Kind::NeverWritten | Kind::RequestNotRejected | Kind::Panic => {
             ("1", "Bad requests are errors, never panics, and change nothing.")
         }

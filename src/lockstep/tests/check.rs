@@ -1,6 +1,9 @@
 //! A test of a device, as its author meets it.
 
-use crate::device::{BufferAllocator, DeviceError, FileBackedDevice};
+use crate::device::{
+    BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry,
+    MutableBufferRef, WriteOptions,
+};
 use crate::disk::{Medium, SimFile};
 use crate::lockstep::{Check, FileBacked, Subject, check};
 use crate::scenario::{DeviceSpec, Profile, parse};
@@ -22,8 +25,54 @@ enum Wrong {
     Panics,
 }
 
+/// A device that refuses to write in spite of what it says.
+struct Stubborn(FileBackedDevice<SimFile>, bool);
+
+impl Device for Stubborn {
+    fn geometry(&self) -> Geometry {
+        self.0.geometry()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.1
+    }
+
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        self.0.allocate_buffer(size)
+    }
+
+    async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+        self.0.read(offset, buffer).await
+    }
+
+    async fn write(
+        &self,
+        offset: u64,
+        buffer: BufferRef<'_>,
+        options: WriteOptions,
+    ) -> Result<(), DeviceError> {
+        self.0.write(offset, buffer, options).await
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        self.0.flush().await
+    }
+
+    async fn barrier(&self) -> Result<(), DeviceError> {
+        self.0.barrier().await
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.0.trim(offset, length).await
+    }
+
+    async fn close(&self) -> Result<(), DeviceError> {
+        self.0.close().await
+    }
+}
+
 impl Subject for Wrong {
-    type Device = FileBackedDevice<SimFile>;
+    type Device = Stubborn;
 
     async fn open(
         &self,
@@ -34,7 +83,9 @@ impl Subject for Wrong {
         match self {
             Self::ReadOnlyAndGreedy if spec.heap < LARGE => Err(DeviceError::Locked),
             Self::ReadOnly | Self::ReadOnlyAndGreedy => {
-                FileBacked.open(file, &DeviceSpec { read_only: true, ..*spec }, buffers).await
+                let stubborn = DeviceSpec { read_only: true, ..*spec };
+                let inner = FileBacked.open(file, &stubborn, buffers).await?;
+                Ok(Stubborn(inner, spec.read_only))
             }
             Self::Panics => panic!("out of cheese"),
         }

@@ -56,7 +56,7 @@ raw calls beneath #1, write:
 raw calls beneath #2, read:
   #2      pread          2048 bytes at 0            -> 2048
 
-the last 8 of 8 events:
+the last 9 of 9 events:
   #0      fstat                                     -> 4096
         device opened
   #1    write            1024 bytes at 512
@@ -64,7 +64,8 @@ the last 8 of 8 events:
   #1    Ok
   #2    read             2048 bytes at 0
   #2      pread          2048 bytes at 0            -> 2048
-  #2    Ok";
+  #2    Ok
+  #2    DIVERGED";
     assert_eq!(explained, expected, "\n{explained}");
 }
 
