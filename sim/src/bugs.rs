@@ -88,10 +88,14 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
         catches.extend(hunt_from(args, specimen, base * BASE)?);
     }
     let found = catches.len();
-    // What a lying medium does may show a bug in another light than its own.
-    let telling = catches.iter().min_by_key(|it| lies(&it.scenario)).map(|it| it.scenario.clone());
+    let honest = catches.iter().find(|it| lies(&it.scenario) == 0).map(|it| it.scenario.clone());
     let complete = found as u64 == args.bases;
     let median = if complete { median(catches) } else { None };
+    // What a lying medium does may show a bug in another light than its own.
+    let telling = median.as_ref().map(|it| match honest {
+        Some(honest) if lies(&it.scenario) > 0 => honest,
+        _ => it.scenario.clone(),
+    });
     let smallest = telling.map(|it| smallest(specimen, &it)).transpose()?;
     let smallest = smallest.flatten();
     if let (Some(directory), Some(Shrunk { scenario, report, .. })) = (&args.save, &smallest) {

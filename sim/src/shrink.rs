@@ -82,27 +82,16 @@ mod tests {
     use crate::cli::{DeviceArg, RunArgs, ShowArgs};
     use crate::distinct;
     use crate::signature::Signature;
-    use blocktwin::device::{BufferAllocator, DeviceError, FileBackedDevice};
-    use blocktwin::disk::{Medium, SimFile};
+    use crate::zoo::{self, Keeper};
+    use blocktwin::disk::Medium;
     use blocktwin::lockstep::{FileBacked, Verdict};
-    use blocktwin::scenario::{DeviceSpec, Profile, generate, parse};
+    use blocktwin::scenario::{Profile, generate, parse};
     use std::path::Path;
-    use std::sync::Arc;
 
-    /// Can never be written to.
-    struct Immutable;
-
-    impl Subject for Immutable {
-        type Device = FileBackedDevice<SimFile>;
-
-        async fn open(
-            &self,
-            file: SimFile,
-            spec: &DeviceSpec,
-            buffers: Arc<BufferAllocator>,
-        ) -> Result<Self::Device, DeviceError> {
-            FileBacked.open(file, &DeviceSpec { read_only: true, ..*spec }, buffers).await
-        }
+    /// Writes everything one byte off, so that seed 1 shows it and one write is enough.
+    fn wrong() -> Runner<Keeper> {
+        let specimen = zoo::find("copy-off-by-one").expect("it is in the catalogue");
+        Runner::new(specimen.subject(), Medium::Memory)
     }
 
     fn arguments(output: &Path) -> ShrinkArgs {
@@ -114,7 +103,7 @@ mod tests {
     fn the_smallest_scenario_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("small.ron");
-        let mut runner = Runner::new(Immutable, Medium::Memory);
+        let mut runner = wrong();
         assert_eq!(command(&mut runner, &arguments(&path)).unwrap(), Status::Diverged);
         let small = parse(&fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!((small.steps.len(), small.seed), (1, Some(1)));
@@ -134,7 +123,7 @@ mod tests {
     #[test]
     fn a_divergence_is_shown_and_saved_as_small_as_it_gets() {
         let directory = tempfile::tempdir().unwrap();
-        let mut runner = Runner::new(Immutable, Medium::Memory);
+        let mut runner = wrong();
         let scenario = generate(1, Profile::Default);
         let report = runner.run(&scenario, Options::default()).unwrap();
         let first = Failure { seed: 1, scenario, report };
