@@ -2,6 +2,7 @@
 
 use crate::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Which of its contents each unsynced sector keeps in a crash: what was durable, or any of what
 /// was written since.
@@ -82,6 +83,26 @@ impl Survivors {
     /// Whether no device over a plain file could promise anything of the sectors that this damages.
     pub fn is_beyond_contract(self) -> bool {
         matches!(self, Self::TornBytes(_) | Self::Garbage(_) | Self::Unreadable(_))
+    }
+}
+
+impl fmt::Display for Survivors {
+    /// What survives, as it stands after "power fails; ".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => write!(f, "everything survives"),
+            Self::None => write!(f, "nothing unsynced survives"),
+            Self::Random(seed) => write!(f, "each sector keeps any of its contents (seed {seed})"),
+            Self::Runs(seed) => write!(f, "runs of sectors share a fate (seed {seed})"),
+            Self::NewestKept => write!(f, "only the newest write survives"),
+            Self::NewestLost => write!(f, "all but the newest write survives"),
+            Self::OneKept(seed) => write!(f, "only one write survives (seed {seed})"),
+            Self::OneLost(seed) => write!(f, "all but one write survives (seed {seed})"),
+            Self::Mask(mask) => write!(f, "the sectors of the mask {mask:#x} survive"),
+            Self::TornBytes(seed) => write!(f, "sectors are torn inside (seed {seed})"),
+            Self::Garbage(seed) => write!(f, "sectors hold garbage (seed {seed})"),
+            Self::Unreadable(seed) => write!(f, "sectors cannot be read (seed {seed})"),
+        }
     }
 }
 

@@ -232,7 +232,7 @@ pub fn describe(op: OpId, step: &Step) -> String {
         let _ = write!(line, "   (dropped at suspension {at})");
     }
     if let Some((at, survivors)) = step.crash_at {
-        let _ = write!(line, "   (power fails at suspension {at}; {survivors:?} survive)");
+        let _ = write!(line, "   (power fails at suspension {at}; {survivors})");
     }
     line
 }

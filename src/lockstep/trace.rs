@@ -63,9 +63,9 @@ impl fmt::Display for Event {
             Self::Ended(op, Err(error), _) => write!(f, "#{op:<4} failed: {error}"),
             Self::Cancelled(op) => write!(f, "#{op:<4} dropped before it ended"),
             Self::Refused(op, error) => write!(f, "#{op:<4} got no buffer: {error}"),
-            Self::Crashed(0, survivors) => write!(f, "      power fails; {survivors:?} survive"),
+            Self::Crashed(0, survivors) => write!(f, "      power fails; {survivors}"),
             Self::Crashed(op, survivors) => {
-                write!(f, "#{op:<4} power fails; {survivors:?} survive")
+                write!(f, "#{op:<4} power fails; {survivors}")
             }
             Self::Opened(Ok(())) => write!(f, "      device opened"),
             Self::Opened(Err(error)) => write!(f, "      device did not open: {error}"),
