@@ -35,6 +35,8 @@ pub(super) struct Session<'a> {
     pub(super) disk: &'a SimDisk,
     /// The largest buffer that the heap has to give, in bytes.
     pub(super) largest: usize,
+    /// How large the heap is, in bytes.
+    heap: u64,
     /// See [`Options::accuse_media`](super::Options::accuse_media).
     pub(super) accuse_media: bool,
     halt: Halt,
@@ -77,8 +79,10 @@ impl<'a> Session<'a> {
             gate: false,
             waiting: None,
         };
-        let largest = largest_buffer(&scenario.device);
-        Self { scenario, disk, largest, accuse_media, halt, inner: RefCell::new(inner) }
+        let spec = &scenario.device;
+        let heap = u64::from(spec.heap).next_multiple_of(spec.block_size.into());
+        let (largest, inner) = (largest_buffer(spec), RefCell::new(inner));
+        Self { scenario, disk, largest, heap, accuse_media, halt, inner }
     }
 
     pub(super) fn inner(&self) -> RefMut<'_, Inner<'a>> {
@@ -199,6 +203,8 @@ impl<'a> Session<'a> {
             Request::Read { length, .. } | Request::Write { length, .. } => length,
             _ => 0,
         };
+        // Declared before the buffer, and so dropped after it.
+        let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let allocated = device.allocate_buffer(size).await;
         if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
@@ -234,7 +240,11 @@ impl<'a> Session<'a> {
     /// Whether the operation can go on with the buffer that it has got.
     fn check_allocation(&self, op: OpId, size: usize, refused: Option<&DeviceError>) -> bool {
         let mut inner = self.inner();
-        let judged = inner.twin.allocated(size, self.largest, refused.copied());
+        let allocated = inner.twin.allocated(size, self.largest, refused.copied());
+        let judged = match refused {
+            None => allocated.and_then(|()| inner.twin.given(op, self.heap)),
+            Some(_) => allocated,
+        };
         if let Some(&error) = refused {
             inner.log.refused(op, error);
             inner.stats.ops += 1;
@@ -271,6 +281,28 @@ impl<'a> Session<'a> {
         log.cancelled(op);
         drop(inner);
         self.demand(op, judged);
+    }
+}
+
+/// The twin knows who waits for a buffer or has one, for as long as this lives.
+struct Turn<'s, 'a> {
+    session: &'s Session<'a>,
+    op: OpId,
+}
+
+impl<'s, 'a> Turn<'s, 'a> {
+    fn new(session: &'s Session<'a>, op: OpId, bytes: u64) -> Option<Self> {
+        if bytes == 0 {
+            return None;
+        }
+        session.inner().twin.asked(op, bytes);
+        Some(Self { session, op })
+    }
+}
+
+impl Drop for Turn<'_, '_> {
+    fn drop(&mut self) {
+        self.session.inner().twin.gave_back(self.op);
     }
 }
 

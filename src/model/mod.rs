@@ -24,6 +24,7 @@ mod naming;
 mod payload;
 mod recovery;
 mod request;
+mod turns;
 mod twin;
 mod version;
 mod violation;

@@ -21,6 +21,7 @@ impl Twin {
     /// The device is open again after a close, or opened for the first time.
     pub fn reopened(&mut self) {
         self.under_way.clear();
+        self.turns.clear();
         self.standing = Standing::default();
     }
 

@@ -1,10 +1,11 @@
 //! The twin: what the device is held to, request by request and crash by crash.
 
-use super::answer::{Case, Standing, judge_allocation};
+use super::answer::{Case, Standing};
 use super::clause::{Checks, Clause};
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
 use super::request::{Evidence, Outcome, Request, TrimEffect};
+use super::turns::Turns;
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
@@ -31,6 +32,7 @@ pub struct Twin {
     pub(super) log: Vec<Entry>,
     pub(super) under_way: Vec<OpId>,
     pub(super) standing: Standing,
+    pub(super) turns: Turns,
     /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
     pub(super) barriers: Vec<(Tick, Tick, OpId)>,
     /// The flush or close that returned `Ok` last.
@@ -71,6 +73,7 @@ impl Twin {
             log: vec![nothing],
             under_way: Vec::new(),
             standing: Standing::default(),
+            turns: Turns::default(),
             barriers: Vec::new(),
             last_sync: None,
             recovered: Vec::new(),
@@ -87,6 +90,7 @@ impl Twin {
         self.log.truncate(1);
         self.under_way.clear();
         self.standing = Standing::default();
+        self.turns.clear();
         self.barriers.clear();
         self.last_sync = None;
         self.recovered.clear();
@@ -368,20 +372,5 @@ impl Twin {
             _ => Clause::ReadYourWrites,
         };
         self.checks.count(clause, 1);
-    }
-
-    /// A buffer of `size` bytes was asked for, of a heap that can give `largest` bytes at once.
-    ///
-    /// # Errors
-    ///
-    /// Where the answer is not what clause 10 asks for.
-    pub fn allocated(
-        &mut self,
-        size: usize,
-        largest: usize,
-        refused: Option<DeviceError>,
-    ) -> Result<(), Violation> {
-        self.checks.count(Clause::Buffers, 1);
-        judge_allocation(size, largest, refused)
     }
 }

@@ -47,11 +47,14 @@ pub enum Kind {
     /// The device says that it is another than the one that was opened: larger or smaller, or
     /// writable (clause 1).
     Misdescribed,
+    /// A transfer buffer was given to one before whom others were waiting, or more of them than the
+    /// heap holds (clause 10).
+    BufferOutOfTurn,
 }
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Stale,
         Self::Lost,
         Self::Misdirected,
@@ -70,6 +73,7 @@ impl Kind {
         Self::Panic,
         Self::LeakedBuffer,
         Self::Misdescribed,
+        Self::BufferOutOfTurn,
     ];
 
     /// The kind in words, as it stands in a table: `durability lost`.
@@ -93,6 +97,7 @@ impl Kind {
             Self::Panic => "panic",
             Self::LeakedBuffer => "leaked buffer",
             Self::Misdescribed => "wrong description",
+            Self::BufferOutOfTurn => "buffer out of turn",
         }
     }
 }
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_listed_once_and_has_its_own_name() {
-        assert!(Kind::ALL.is_sorted() && Kind::ALL[17] == Kind::Misdescribed);
+        assert!(Kind::ALL.is_sorted() && Kind::ALL[18] == Kind::BufferOutOfTurn);
         let mut names = Kind::ALL.map(Kind::name);
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));

@@ -13,6 +13,10 @@ pub(super) type Answer = Result<(), DeviceError>;
 pub(super) trait Around: Send + Sync {
     fn inner(&self) -> &DynDevice;
 
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        self.inner().allocate_buffer(size)
+    }
+
     fn read(
         &self,
         offset: u64,
@@ -85,7 +89,7 @@ impl<A: Around> Device for Wrapped<A> {
     }
 
     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
-        self.0.inner().allocate_buffer(size)
+        self.0.allocate_buffer(size)
     }
 
     async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Answer {

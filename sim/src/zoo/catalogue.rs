@@ -214,6 +214,8 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "a flag instead of a guard: classic in async code";
         "wake-up-lost" Contention(T::WakeUpLost),
             "one slot for the wakers of many: AtomicWaker misused";
+        "queue-jumped" Contention(T::QueueJumped),
+            "a fast path past those who wait: barging, as unfair locks have it";
     }
     Reopen {
         "size-from-file" SizeFromFile,

@@ -1,7 +1,9 @@
 //! Bugs that take two requests at once, or one that is dropped.
 
 use super::around::{Answer, Around};
-use blocktwin::device::{Buffer, BufferAllocator, BufferRef, Device, DynDevice, WriteOptions};
+use blocktwin::device::{
+    Buffer, BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DynDevice, WriteOptions,
+};
 use blocktwin::exec::yield_now;
 use futures::lock::{Mutex, MutexGuard};
 use std::future::poll_fn;
@@ -22,6 +24,7 @@ pub(super) enum Bug {
     LocksInBothOrders,
     LockKeptWhenDropped,
     WakeUpLost,
+    QueueJumped,
 }
 
 /// Blocks that are written as one.
@@ -34,6 +37,8 @@ pub(super) struct Contention {
     inner: DynDevice,
     bug: Bug,
     heap: Arc<BufferAllocator>,
+    /// One block, for those in a hurry.
+    reserve: BufferAllocator,
     pages: [Mutex<()>; LOCKS],
     all_pages: Mutex<()>,
     journal: Mutex<()>,
@@ -46,10 +51,12 @@ pub(super) struct Contention {
 
 impl Contention {
     pub(super) fn new(inner: DynDevice, bug: Bug, heap: Arc<BufferAllocator>) -> Self {
+        let block = heap.block_size();
         Self {
             inner,
             bug,
             heap,
+            reserve: BufferAllocator::new(block, BufferSource::new(block)),
             pages: Default::default(),
             all_pages: Mutex::default(),
             journal: Mutex::default(),
@@ -174,6 +181,12 @@ impl Around for Contention {
         &self.inner
     }
 
+    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+        let hurried = self.bug == Bug::QueueJumped && size <= self.reserve.free_bytes();
+        let heap = if hurried { &self.reserve } else { &*self.heap };
+        heap.allocate_buffer(size)
+    }
+
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let data = buffer.as_slice();
         match self.bug {
@@ -192,6 +205,7 @@ impl Around for Contention {
             Bug::LockKeptWhenDropped | Bug::WakeUpLost => {
                 self.write_in_turn(offset, buffer, options).await
             }
+            Bug::QueueJumped => self.inner.write(offset, buffer, options).await,
             Bug::LocksInBothOrders => {
                 let _pages = self.all_pages.lock().await;
                 yield_now().await;
