@@ -99,7 +99,13 @@ impl SimDisk {
     /// A disk with an empty file, on `medium`.
     pub fn new(medium: Medium) -> Self {
         let state = Mutex::new(State::new(medium));
-        Self { shared: Arc::new(Shared { state, current: AtomicU32::new(0), called: AtomicBool::new(false) }) }
+        Self {
+            shared: Arc::new(Shared {
+                state,
+                current: AtomicU32::new(0),
+                called: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// Begins anew with a file of `length` zeros, in bytes, all of them durable. `limit` is where

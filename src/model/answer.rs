@@ -67,9 +67,7 @@ impl Case<'_> {
             (Ok(()), Some((kind, why))) => {
                 Err(Violation::new(kind, format!("{name} returned Ok although {why}")))
             }
-            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty) => {
-                Ok(())
-            }
+            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty) => Ok(()),
             (Err(error), None) => Err(Violation::new(
                 Kind::SpuriousError,
                 format!("{name} failed although nothing had gone wrong: {error}"),

@@ -214,7 +214,12 @@ impl ModelDevice {
         if state.closed { Err(DeviceError::Closed) } else { Ok(state) }
     }
 
-    fn change(&self, state: &mut State, range: &Range<u64>, change: impl FnOnce(&mut Sparse<u8, CHUNK>)) {
+    fn change(
+        &self,
+        state: &mut State,
+        range: &Range<u64>,
+        change: impl FnOnce(&mut Sparse<u8, CHUNK>),
+    ) {
         let sector_size = self.geometry.sector_size() as usize;
         for sector in self.geometry.sectors(range) {
             let mut held = vec![0; sector_size].into_boxed_slice();

@@ -64,10 +64,8 @@ const LANES: usize = 8;
 type Block = [[u8; 8]; LANES];
 
 /// How much each word of a block differs from the one a block further on.
-const STEPS: [u64; 2] = [
-    STEP.0.wrapping_mul(LANES as u64 / 2),
-    STEP.1.wrapping_mul(LANES as u64 / 2),
-];
+const STEPS: [u64; 2] =
+    [STEP.0.wrapping_mul(LANES as u64 / 2), STEP.1.wrapping_mul(LANES as u64 / 2)];
 
 impl Head {
     /// The first block.
