@@ -206,6 +206,8 @@ pub(crate) struct BugsArgs {
 pub(crate) enum CorpusCommand {
     /// Run every file, and compare verdicts, digests and the number of files.
     Check(CheckArgs),
+    /// Write down the digests of the fuzz inputs, which `check` compares.
+    Record(RecordArgs),
     /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
     Import(ImportArgs),
     /// Make fuzz inputs of scenarios.
@@ -214,6 +216,17 @@ pub(crate) enum CorpusCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// The device: `file`, or a legal one of `blocktwin bugs --list`, which passes every scenario.
+    #[arg(long, value_name = "NAME", default_value = "file")]
+    pub(crate) device: DeviceArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
     /// The corpus.
     #[arg(default_value = "corpus", value_name = "DIR")]
     pub(crate) directory: PathBuf,

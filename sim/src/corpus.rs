@@ -1,26 +1,24 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
+mod check;
+mod digests;
+
 use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
-use crate::{Status, failure, input, quiet, say, zoo};
+use crate::{Status, failure, input, quiet, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict};
 use blocktwin::scenario::{Scenario, encode, generate};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// How many files each directory of the corpus holds at least.
-const COUNT: &str = "COUNT";
-
-/// The directory of scenarios that show planted bugs.
-const KNOWN_BUGS: &str = "known_bugs";
+use std::path::Path;
 
 /// Most seeds that are exported at once.
 const MOST_SEEDS: u64 = 100_000;
 
 pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
     match command {
-        CorpusCommand::Check(args) => check(&args.directory),
+        CorpusCommand::Check(args) => check::run(args),
+        CorpusCommand::Record(args) => check::record(args),
         CorpusCommand::Import(args) => import(args),
         CorpusCommand::Export(args) => export(args),
     }
@@ -101,79 +99,4 @@ fn export_one(scenario: &Scenario, path: &Path) -> anyhow::Result<()> {
 
 fn cannot_write(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
-}
-
-/// Replays every file of every directory that is counted, and compares the number of files.
-fn check(root: &Path) -> anyhow::Result<Status> {
-    let count = root.join(COUNT);
-    let recorded = fs::read_to_string(&count);
-    let recorded = recorded.with_context(|| format!("{}: cannot be read", count.display()))?;
-    let mut status = Status::Passed;
-    for line in recorded.lines() {
-        let Some((name, least)) = line
-            .split_once(' ')
-            .and_then(|(name, number)| Some((name, number.trim().parse::<usize>().ok()?)))
-        else {
-            bail!("{}: \"{line}\" is not a directory and a number", count.display());
-        };
-        let files = files(&root.join(name))?;
-        let check = if name == KNOWN_BUGS { check_known } else { check_one };
-        for path in &files {
-            status = status.max(check(path)?);
-        }
-        say(&format!("{}: {} files, {least} at least", root.join(name).display(), files.len()))?;
-        if files.len() < least {
-            status = status.max(Status::Diverged);
-        }
-    }
-    Ok(status)
-}
-
-/// The files in a directory, in order of their names.
-fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let cannot = || format!("{}: cannot be read", directory.display());
-    let entries = fs::read_dir(directory).with_context(cannot)?;
-    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|it| it.path())).collect();
-    let mut paths = paths.with_context(cannot)?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// A scenario that shows a planted bug, for which the file is named: it shows that bug, and the
-/// real device passes it.
-fn check_known(path: &Path) -> anyhow::Result<Status> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let Some(specimen) = zoo::find(&name) else {
-        bail!("{}: no planted bug is called \"{name}\"", path.display());
-    };
-    let scenario = input::scenario(path)?;
-    let mut runner = Runner::new(specimen.subject(), Medium::Memory);
-    let shown = quiet::panics(|| runner.run(&scenario, Options::default()))?;
-    let real = report(&scenario)?;
-    let (verdict, digest) = (shown.verdict.expected(), shown.digest.to_string());
-    let as_expected =
-        scenario.expect.as_ref().is_some_and(|it| it.verdict == verdict && it.digest == digest);
-    if as_expected && real.verdict == Verdict::Pass {
-        return Ok(Status::Passed);
-    }
-    let command = failure::replay_command(path, &DeviceArg(Some(specimen)));
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
-    Ok(Status::Diverged)
-}
-
-fn check_one(path: &Path) -> anyhow::Result<Status> {
-    let scenario = input::scenario(path)?;
-    let report = report(&scenario).with_context(|| format!("{}", path.display()))?;
-    let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
-    let as_expected = match &scenario.expect {
-        Some(expected) => expected.verdict == verdict && expected.digest == digest,
-        // Fuzz inputs say nothing: they pass.
-        None => report.verdict == Verdict::Pass,
-    };
-    if as_expected {
-        return Ok(Status::Passed);
-    }
-    let command = failure::replay_command(path, &DeviceArg::default());
-    say(&format!("{}: {verdict:?}, digest {digest}; see\n{command}", path.display()))?;
-    Ok(Status::Diverged)
 }
