@@ -9,7 +9,7 @@ pub use buffers::buffers;
 pub use mutate::{Flavour, crossover, mutate};
 
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict};
 use blocktwin::scenario::{Scenario, print};
 use std::cell::{Cell, RefCell};
 
@@ -37,10 +37,19 @@ pub fn init() {
 ///
 /// # Panics
 ///
-/// If the device diverges, with the sentence that says how.
+/// As [`judge_on`].
 pub fn judge(scenario: &Scenario) {
+    RUNNER.with_borrow_mut(|runner| judge_on(runner, scenario));
+}
+
+/// Runs a scenario on the device of `runner`.
+///
+/// # Panics
+///
+/// If the device diverges, with the sentence that says how.
+pub fn judge_on<S: Subject>(runner: &mut Runner<S>, scenario: &Scenario) {
     QUIET.set(true);
-    let report = RUNNER.with_borrow_mut(|runner| runner.run(scenario, Options::default()));
+    let report = runner.run(scenario, Options::default());
     QUIET.set(false);
     let report = report.expect("memory holds every scenario");
     if let Verdict::Diverged(divergence) = report.verdict {
