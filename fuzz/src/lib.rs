@@ -9,7 +9,7 @@ pub use buffers::buffers;
 pub use mutate::{Flavour, crossover, mutate};
 
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict, quietly};
+use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, print};
 use std::cell::RefCell;
 
@@ -24,10 +24,18 @@ thread_local! {
 ///
 /// # Panics
 ///
-/// If the device diverges, with the sentence that says how.
+/// As [`judge_on`].
 pub fn judge(scenario: &Scenario) {
-    let run = |runner: &mut Runner<_>| runner.run(scenario, Options::default());
-    let report = quietly(|| RUNNER.with_borrow_mut(run));
+    RUNNER.with_borrow_mut(|runner| judge_on(runner, scenario));
+}
+
+/// Runs a scenario on the device of `runner`.
+///
+/// # Panics
+///
+/// If the device diverges, with the sentence that says how.
+pub fn judge_on<S: Subject>(runner: &mut Runner<S>, scenario: &Scenario) {
+    let report = quietly(|| runner.run(scenario, Options::default()));
     let report = report.expect("memory holds every scenario");
     if let Verdict::Diverged(divergence) = report.verdict {
         let violation = &divergence.violation;

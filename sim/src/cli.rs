@@ -233,6 +233,8 @@ pub(crate) enum CorpusCommand {
     /// Run every file, and compare verdicts, digests and the number of files.
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
+    /// Write down the digests of the fuzz inputs, which `check` compares.
+    Record(RecordArgs),
     /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
     #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
@@ -246,6 +248,17 @@ pub(crate) enum CorpusCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
+    /// The corpus.
+    #[arg(default_value = "corpus", value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+
+    /// The device: `file`, or a legal one of `blocktwin bugs --list`, which passes every scenario.
+    #[arg(long, value_name = "NAME", default_value = "file")]
+    pub(crate) device: DeviceArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
     /// The corpus.
     #[arg(default_value = "corpus", value_name = "DIR")]
     pub(crate) directory: PathBuf,

@@ -1,35 +1,28 @@
 //! The corpus: fuzz inputs become regressions, and scenarios become fuzz inputs.
 
-use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs, PruneArgs};
-use crate::zoo::{self, Specimen};
-use crate::{Status, failure, github, input, say};
+mod check;
+mod digests;
+mod prune;
+
+use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
+use crate::{Status, failure, input, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
-use blocktwin::scenario::{Scenario, decode, encode, generate};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use blocktwin::scenario::{Scenario, encode, generate};
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// How many files each directory of the corpus holds at least.
-const COUNT: &str = "COUNT";
-
-/// The directory of scenarios that show planted bugs.
-const KNOWN_BUGS: &str = "known_bugs";
-
-/// The directories of fuzz inputs.
-const INPUTS: &str = "fuzz/";
+use std::path::Path;
 
 /// Most seeds that are exported at once.
 const MOST_SEEDS: u64 = 100_000;
 
 pub(crate) fn run(command: &CorpusCommand) -> anyhow::Result<Status> {
     match command {
-        CorpusCommand::Check(args) => check(&args.directory),
+        CorpusCommand::Check(args) => check::run(args),
+        CorpusCommand::Record(args) => check::record(args),
         CorpusCommand::Import(args) => import(args),
         CorpusCommand::Export(args) => export(args),
-        CorpusCommand::Prune(args) => prune(args),
+        CorpusCommand::Prune(args) => prune::run(args),
     }
 }
 
@@ -108,136 +101,4 @@ fn export_one(scenario: &Scenario, path: &Path) -> anyhow::Result<()> {
 
 fn cannot_write(path: &Path) -> String {
     format!("{}: cannot be written", path.display())
-}
-
-/// Replays every file of every directory that is counted, and compares the number of files.
-fn check(root: &Path) -> anyhow::Result<Status> {
-    let mut status = Status::Passed;
-    for (name, least) in counts(root)? {
-        let files = files(&root.join(&name))?;
-        let check = if name == KNOWN_BUGS { check_known } else { check_one };
-        for path in &files {
-            status = status.max(check(path)?);
-        }
-        say(&format!("{}: {} files, {least} at least", root.join(&name).display(), files.len()))?;
-        if files.len() < least {
-            status = status.max(Status::Diverged);
-        }
-    }
-    Ok(status)
-}
-
-/// The directories that are counted, each with how many files it is to hold at least.
-fn counts(root: &Path) -> anyhow::Result<Vec<(String, usize)>> {
-    let path = root.join(COUNT);
-    let recorded = fs::read_to_string(&path);
-    let recorded = recorded.with_context(|| format!("{}: cannot be read", path.display()))?;
-    let parse = |line: &str| {
-        let (name, number) = line.split_once(' ')?;
-        Some((name.to_owned(), number.trim().parse().ok()?))
-    };
-    let wrong = |line| format!("{}: \"{line}\" is not a directory and a number", path.display());
-    recorded.lines().map(|line| parse(line).with_context(|| wrong(line))).collect()
-}
-
-/// Removes fuzz inputs that are the same scenario as a shorter one, and lowers the counts.
-fn prune(args: &PruneArgs) -> anyhow::Result<Status> {
-    let root = &args.directory;
-    let mut counts = counts(root)?;
-    for (name, least) in counts.iter_mut().filter(|(name, _)| name.starts_with(INPUTS)) {
-        let directory = root.join(&name);
-        let left = prune_one(&directory, args.dry_run)?;
-        *least = left.min(*least);
-    }
-    if !args.dry_run {
-        let text: String = counts.iter().map(|(name, least)| format!("{name} {least}\n")).collect();
-        let path = root.join(COUNT);
-        fs::write(&path, text).with_context(|| cannot_write(&path))?;
-    }
-    Ok(Status::Passed)
-}
-
-/// Tells how many files are left.
-fn prune_one(directory: &Path, dry_run: bool) -> anyhow::Result<usize> {
-    let mut inputs = Vec::new();
-    for path in files(directory)? {
-        let bytes =
-            fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
-        inputs.push((bytes.len(), path, bytes));
-    }
-    inputs.sort();
-    let mut kept: BTreeMap<Vec<u8>, PathBuf> = BTreeMap::new();
-    let before = inputs.len();
-    for (_, path, bytes) in inputs {
-        // The one encoding of what may have many.
-        let scenario = encode(&decode(&bytes)).unwrap_or(bytes);
-        match kept.entry(scenario) {
-            Entry::Vacant(entry) => drop(entry.insert(path)),
-            Entry::Occupied(entry) => {
-                say(&format!("{}: the same as {}", path.display(), entry.get().display()))?;
-                if !dry_run {
-                    fs::remove_file(&path).with_context(|| cannot_write(&path))?;
-                }
-            }
-        }
-    }
-    let (left, would) = (kept.len(), if dry_run { " would be" } else { "" });
-    say(&format!("{}: {} of {before} files{would} pruned", directory.display(), before - left))?;
-    Ok(left)
-}
-
-/// The files in a directory, in order of their names.
-fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let cannot = || format!("{}: cannot be read", directory.display());
-    let entries = fs::read_dir(directory).with_context(cannot)?;
-    let paths: Result<Vec<_>, _> = entries.map(|entry| entry.map(|it| it.path())).collect();
-    let mut paths = paths.with_context(cannot)?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// A scenario that shows a planted bug, for which the file is named: it shows that bug, and the
-/// real device passes it.
-fn check_known(path: &Path) -> anyhow::Result<Status> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let Some(specimen) = zoo::find(&name) else {
-        bail!("{}: no planted bug is called \"{name}\"", path.display());
-    };
-    let scenario = input::scenario(path)?;
-    let mut runner = Runner::new(specimen.subject(), Medium::Memory);
-    let shown = quietly(|| runner.run(&scenario, Options::default()))?;
-    let real = report(&scenario)?;
-    let (verdict, digest) = (shown.verdict.expected(), shown.digest.to_string());
-    let as_expected =
-        scenario.expect.as_ref().is_some_and(|it| it.verdict == verdict && it.digest == digest);
-    if as_expected && real.verdict == Verdict::Pass {
-        return Ok(Status::Passed);
-    }
-    differs(path, &shown, Some(specimen))
-}
-
-fn check_one(path: &Path) -> anyhow::Result<Status> {
-    let scenario = input::scenario(path)?;
-    let report = report(&scenario).with_context(|| format!("{}", path.display()))?;
-    let (verdict, digest) = (report.verdict.expected(), report.digest.to_string());
-    let as_expected = match &scenario.expect {
-        Some(expected) => expected.verdict == verdict && expected.digest == digest,
-        // Fuzz inputs say nothing: they pass.
-        None => report.verdict == Verdict::Pass,
-    };
-    if as_expected { Ok(Status::Passed) } else { differs(path, &report, None) }
-}
-
-/// A file that does not give what it is to give.
-fn differs(
-    path: &Path,
-    report: &Report,
-    specimen: Option<&'static Specimen>,
-) -> anyhow::Result<Status> {
-    let (verdict, digest) = (report.verdict.expected(), report.digest);
-    let what = format!("{verdict:?}, digest {digest}");
-    let command = failure::replay_command(path, &DeviceArg(specimen));
-    say(&format!("{}: {what}; see\n{command}", path.display()))?;
-    github::error(Some(path), "not as expected", &format!("{what}; see {command}"));
-    Ok(Status::Diverged)
 }

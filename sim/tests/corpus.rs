@@ -1,18 +1,26 @@
 //! The corpus: every scenario still gives the verdict and the digest that it says, and every fuzz
-//! input passes.
+//! input passes with the digest that is recorded.
 //!
 //! Each file is a trial of its own. Others check that the corpus does not shrink unnoticed, and
 //! that a file that is wrong is found to be.
+
+#[path = "../../fuzz/src/buffers.rs"]
+#[expect(unreachable_pub, reason = "in the crate of the fuzz targets it is public")]
+mod buffers;
+#[path = "../src/corpus/digests.rs"]
+mod digests;
 
 use blocktwin::disk::{Fault, FaultClass, FaultKind, Medium};
 use blocktwin::lockstep::{FileBacked, Options, Report, Runner, Stats, Verdict};
 use blocktwin::scenario::{Expectation, ExpectedVerdict, Op, Profile, Scenario, Step};
 use blocktwin::scenario::{decode, encode, generate, parse, print};
+use digests::{Digests, SUFFIX};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Directories of the corpus whose files are run on the real device. `known_bugs` will be run on
 /// devices with planted bugs.
@@ -20,6 +28,9 @@ const REGRESSIONS: [&str; 1] = ["regressions"];
 
 /// Directories of fuzz inputs, which are run on the real device too.
 const INPUTS: [&str; 1] = ["fuzz/lockstep"];
+
+/// The directory of inputs that are uses of a transfer heap.
+const ALLOCATOR: &str = "fuzz/allocator";
 
 /// How many files each directory holds at least, as lines of `<directory> <number>`.
 const COUNT: &str = "COUNT";
@@ -41,8 +52,21 @@ fn main() -> ExitCode {
         let files = files(directory, |_| true);
         trials.push(counted(directory, files.len()));
         trials.push(exercised(directory, files.clone()));
-        trials.extend(files.into_iter().map(|path| on_file(path, passes)));
+        let digests = digests(directory);
+        trials.push(recorded(directory, &files, Arc::clone(&digests)));
+        trials.extend(files.into_iter().map(|path| {
+            let digests = Arc::clone(&digests);
+            on_file(path, move |bytes, shown| passes(digests.as_ref().as_ref()?, bytes, shown))
+        }));
     }
+    let files = files(ALLOCATOR, |_| true);
+    trials.push(counted(ALLOCATOR, files.len()));
+    trials.extend(files.into_iter().map(|path| {
+        on_file(path, |bytes, _| {
+            buffers::buffers(bytes);
+            Ok(())
+        })
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -70,12 +94,38 @@ fn counted(directory: &'static str, found: usize) -> Trial {
 }
 
 /// A trial of one file.
-fn on_file(path: PathBuf, check: fn(&[u8], &str) -> Result<(), String>) -> Trial {
+fn on_file<F>(path: PathBuf, check: F) -> Trial
+where
+    F: Fn(&[u8], &str) -> Result<(), String> + Send + 'static,
+{
     let shown = shown(&path);
     Trial::test(shown.clone(), move || {
         let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
         Ok(check(&bytes, &shown)?)
     })
+}
+
+/// A trial of whether no input is recorded that is not there.
+fn recorded(directory: &str, files: &[PathBuf], digests: Recorded) -> Trial {
+    let names: Vec<String> = files.iter().map(|path| name_of(path)).collect();
+    Trial::test(format!("{directory}::recorded"), move || {
+        let missing = digests.as_ref().as_ref()?.missing(&names);
+        if missing.is_empty() { Ok(()) } else { Err(format!("lost: {missing:?}").into()) }
+    })
+}
+
+/// What is recorded of a directory of inputs, or why that cannot be told.
+type Recorded = Arc<Result<Digests, String>>;
+
+fn digests(directory: &str) -> Recorded {
+    let name = format!("{directory}{SUFFIX}");
+    let text = fs::read_to_string(corpus().join(&name)).map_err(|error| error.to_string());
+    let digests = text.and_then(|text| Digests::parse(&text));
+    Arc::new(digests.map_err(|error| format!("corpus/{name}: {error}")))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A trial of whether every kind of fault and every operation occurs in a directory of inputs.
@@ -101,10 +151,13 @@ fn name(op: Op) -> String {
     whole.split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Whether the device passes the fuzz input `bytes`, of the file `shown`.
-fn passes(bytes: &[u8], shown: &str) -> Result<(), String> {
+/// Whether the device passes the fuzz input `bytes`, of the file `shown`, as it did when that was
+/// recorded.
+fn passes(digests: &Digests, bytes: &[u8], shown: &str) -> Result<(), String> {
     let report = run(&decode(bytes)).map_err(|error| format!("{shown}: {error:#}"))?;
-    is_pass(&report.verdict, shown)
+    is_pass(&report.verdict, shown)?;
+    let recorded = digests.check(&name_of(Path::new(shown)), &report.digest.to_string());
+    recorded.map_err(|why| differs(shown, &why))
 }
 
 fn is_pass(verdict: &Verdict, shown: &str) -> Result<(), String> {
@@ -185,11 +238,31 @@ fn self_checks() -> Vec<Trial> {
         }),
         trial("an_input_that_diverges_is_found", || {
             let shown = "corpus/fuzz/lockstep/it";
-            passes(&encode(&lost_write()).expect("few operations"), shown)?;
+            is_pass(&run(&lost_write())?.verdict, shown)?;
             let accusing = Options { accuse_media: true, ..Options::default() };
             let report = Runner::new(FileBacked, Medium::Memory).run(&lost_write(), accusing)?;
             let found = is_pass(&report.verdict, shown).expect_err("it should be found");
             assert!(found.ends_with(&format!("replay --trace {shown}")), "{found}");
+            Ok(())
+        }),
+        trial("an_input_with_another_digest_is_found", || {
+            let (input, shown) = (encode(&lost_write()).expect("few"), "corpus/fuzz/lockstep/it");
+            let digest = run(&lost_write())?.digest.to_string();
+            passes(&Digests::parse(&format!("it {digest}\n"))?, &input, shown)?;
+            for (recorded, why) in [("it 00\n", "recorded 00"), ("", "none is recorded")] {
+                let found = passes(&Digests::parse(recorded)?, &input, shown);
+                let found = found.expect_err("it should be found");
+                assert!(found.contains(why) && found.ends_with(shown), "{found}");
+            }
+            Ok(())
+        }),
+        trial("a_lost_input_and_a_bad_record_are_found", || {
+            let digests = Digests::parse("a 1\nb 2\n")?;
+            assert_eq!(digests.missing(&["b".to_owned()]), ["a"]);
+            assert_eq!(Digests::parse(&digests.to_string()), Ok(digests));
+            for text in ["a", "a 1\na 2\n"] {
+                assert!(Digests::parse(text).is_err(), "{text}");
+            }
             Ok(())
         }),
         trial("a_shrunk_corpus_is_found", || {

@@ -1,12 +1,13 @@
 //! What lives in the zoo, class by class.
 
 use super::Quirk::{
-    Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, SizeFromFile,
-    Syncs, WriteBack,
+    Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, RealFile,
+    Sequences, SizeFromFile, Syncs, WriteBack,
 };
 use super::{Class, Specimen};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
-use super::{headers::Bug as H, plain::Bug as P, syncs::Bug as S, write_back::Bug as W};
+use super::{headers::Bug as H, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S};
+use super::{real_file::Way, write_back::Bug as W};
 
 /// The specimen of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Specimen> {
@@ -48,6 +49,8 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "fsyncgate, seen from the writers";
         "syncs-unserialised" Plain(Some(P::SyncsUnserialised)),
             "the kernel reports to one caller only; the other one's sync is Ok";
+        "checkpoint-taken-for-flush" Sequences(Q::CheckpointTakenForFlush),
+            "a flush skipped after a checkpoint, which was to have synced everything";
     }
     Ordering {
         "barrier-no-op" Syncs(S::BarrierNoOp),
@@ -184,6 +187,8 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "the cache is filled before the write, and not emptied after it";
         "cache-fill-overtaken" Cache(K::FillOvertaken),
             "a fill that a write overtakes: the classic race of look-aside caches";
+        "read-ahead-stale" Sequences(Q::ReadAheadStale),
+            "a write into the middle of what was read ahead: classic";
         "write-back-lost-on-close" WriteBack(Some(W::DroppedOnClose)),
             "a cache dropped with its device";
         "write-back-clean-too-soon" WriteBack(Some(W::CleanBeforeWritten)),
@@ -250,6 +255,10 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "no call writes more than one sector";
         "plain" Plain(None),
             "the contract, written a second time";
+        "by-name" RealFile(Way::ByName),
+            "a real file, opened by its name and locked; no fault reaches it";
+        "in-hand" RealFile(Way::InHand),
+            "a real file, shared with whoever opened it; no fault reaches it";
     }
 };
 

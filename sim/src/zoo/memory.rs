@@ -1,10 +1,14 @@
 //! What of a device outlives it: files beside its own, and the machine's memory of it.
 
 use super::around::{Answer, Around};
+use super::real_file;
 use blocktwin::device::{Device, DynDevice};
+use blocktwin::scenario::DeviceSpec;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Blocks by number.
 pub(super) type Blocks = BTreeMap<u64, Box<[u8]>>;
@@ -20,6 +24,8 @@ pub(super) struct Memory {
     pub(super) header: AtomicU64,
     /// A cache that was kept.
     kept: Mutex<Blocks>,
+    /// A real file, where the device has one.
+    file: OnceLock<Arc<File>>,
 }
 
 impl Memory {
@@ -49,6 +55,15 @@ impl Memory {
     /// Whether this is not the first time that it is open.
     pub(super) fn is_reopened(&self) -> bool {
         self.openings.load(Ordering::Relaxed) > 1
+    }
+
+    /// The real file of the run, which is as empty as its disk when it is first asked for.
+    pub(super) async fn file(&self, spec: &DeviceSpec) -> io::Result<&Arc<File>> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let file = real_file::create(spec).await?;
+        Ok(self.file.get_or_init(|| file))
     }
 
     pub(super) fn keep(&self, blocks: &Blocks) {

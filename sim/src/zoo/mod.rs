@@ -16,6 +16,8 @@ mod contention;
 mod headers;
 mod memory;
 mod plain;
+mod real_file;
+mod sequences;
 mod syncs;
 mod write_back;
 
@@ -42,6 +44,9 @@ enum Quirk {
     Cache(cache::Bug),
     WriteBack(Option<write_back::Bug>),
     Plain(Option<plain::Bug>),
+    Sequences(sequences::Bug),
+    /// A real file of its own, and not the simulated one.
+    RealFile(real_file::Way),
     /// Trims punch holes, whatever the scenario says.
     PunchHole,
     /// The size of the file at each opening but the first is taken for the size of the device.
@@ -174,6 +179,9 @@ impl Subject for Keeper {
         if self.quirk == Quirk::LockOutlivesCrash && memory.is_open() {
             return Err(DeviceError::Locked);
         }
+        if let Quirk::RealFile(way) = self.quirk {
+            return real_file::open(way, memory.file(spec).await?, spec, buffers).await;
+        }
         let spec = &self.spec(&file, spec, &memory).await?;
         if let Quirk::Plain(bug) = self.quirk {
             return Ok(DynDevice::new(plain::Plain::open(file, spec, buffers, bug).await?));
@@ -188,6 +196,7 @@ impl Subject for Keeper {
             Quirk::Headers(bug) => wrap(headers::Headers::new(inner, bug, memory)),
             Quirk::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
             Quirk::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
+            Quirk::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),
             _ => inner,
         })
     }
