@@ -234,6 +234,7 @@ pub(crate) enum CorpusCommand {
     #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Write down the digests of the fuzz inputs, which `check` compares.
+    #[command(after_help = examples::RECORD)]
     Record(RecordArgs),
     /// Make regressions of fuzz inputs: decode, confirm, and save with verdict and digest.
     #[command(after_help = examples::IMPORT)]

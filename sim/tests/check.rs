@@ -16,7 +16,7 @@ impl Copy {
         let copy = Self(tempfile::tempdir().expect("a directory"));
         fs::create_dir_all(copy.0.path().join("fuzz/lockstep")).expect("a directory");
         copy.write("COUNT", "fuzz/lockstep 1\n");
-        copy.write(INPUT, "a header, and then one record: that is enough to do something");
+        copy.write(INPUT, "\x01 header, and then one record: that is enough to do something");
         assert_eq!(copy.does("record").status.code(), Some(0));
         copy
     }
@@ -81,6 +81,6 @@ fn a_corpus_that_shrinks_or_diverges_is_found() {
     copy.write("COUNT", "fuzz/lockstep 2\n");
     copy.checks(1, "1 files, 2 at least");
     copy.write("COUNT", "fuzz/lockstep 1\n");
-    copy.write(INPUT, "another header, and then another record: that does something else");
+    copy.write(INPUT, "\x01nother header, and then another record: that does something else");
     copy.checks(1, "recorded");
 }

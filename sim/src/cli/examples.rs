@@ -63,6 +63,10 @@ Examples:
   blocktwin corpus import fuzz/artifacts/lockstep/crash-0
   blocktwin corpus export corpus/regressions/*.ron -o fuzz/corpus/lockstep";
 
+pub(super) const RECORD: &str = "\
+Examples:
+  blocktwin corpus record                    of the corpus in this directory";
+
 pub(super) const CHECK: &str = "\
 Examples:
   blocktwin corpus check                     the corpus in this directory

@@ -28,6 +28,7 @@ fn corpus() -> Place {
         let bytes = encode(&generate(seed, Profile::Default)).expect("few operations");
         place.file(&format!("corpus/fuzz/lockstep/{seed}"), bytes);
     }
+    place.run(&["corpus", "record"]).with_code(0);
     place
 }
 
@@ -154,6 +155,7 @@ fn inputs_that_are_the_same_scenario_are_pruned() {
     longer[0] = 99;
     place.file("corpus/fuzz/lockstep/0", &longer);
     place.file("corpus/COUNT", "regressions 1\nfuzz/lockstep 3\n");
+    place.run(&["corpus", "record"]).with_code(0);
     let would = place.run(&["corpus", "prune", "--dry-run"]).with_code(0).stdout;
     let same = "corpus/fuzz/lockstep/1: the same as corpus/fuzz/lockstep/0\n";
     assert_eq!(would, format!("{same}corpus/fuzz/lockstep: 1 of 3 files would be pruned\n"));
