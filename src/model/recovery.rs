@@ -22,6 +22,7 @@ impl Twin {
     pub fn reopened(&mut self) {
         self.under_way.clear();
         self.turns.clear();
+        self.misread.clear();
         self.standing = Standing::default();
     }
 
@@ -62,6 +63,7 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         let now = self.tick();
+        self.misread.extend(evidence.unreliable);
         let findings = self.compare(first, data, now, evidence);
         self.wrong_data(format_args!("reading back what was written gave"), findings)
     }
@@ -78,6 +80,7 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         let sector_size = self.geometry.sector_size() as usize;
+        self.misread.extend(evidence.unreliable);
         self.seen.clear();
         let mut findings = Vec::new();
         for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {

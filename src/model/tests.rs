@@ -6,6 +6,7 @@ mod barriers;
 mod durability;
 mod failed_sync;
 mod history;
+mod lies;
 mod limits;
 mod model_device;
 mod naming;

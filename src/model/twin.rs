@@ -9,6 +9,7 @@ use super::turns::Turns;
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// At most this many sectors are named in a violation.
@@ -33,6 +34,9 @@ pub struct Twin {
     pub(super) under_way: Vec<OpId>,
     pub(super) standing: Standing,
     pub(super) turns: Turns,
+    /// Sectors of which a read was lied to. What a device has in memory of them may be the lie,
+    /// until they are written or the device is opened again.
+    pub(super) misread: BTreeSet<u64>,
     /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
     pub(super) barriers: Vec<(Tick, Tick, OpId)>,
     /// The flush or close that returned `Ok` last.
@@ -74,6 +78,7 @@ impl Twin {
             under_way: Vec::new(),
             standing: Standing::default(),
             turns: Turns::default(),
+            misread: BTreeSet::new(),
             barriers: Vec::new(),
             last_sync: None,
             recovered: Vec::new(),
@@ -91,6 +96,7 @@ impl Twin {
         self.under_way.clear();
         self.standing = Standing::default();
         self.turns.clear();
+        self.misread.clear();
         self.barriers.clear();
         self.last_sync = None;
         self.recovered.clear();
@@ -181,6 +187,7 @@ impl Twin {
         self.legal.end(op, now);
         self.under_way.retain(|&other| other != op);
         let request = self.log[op as usize].request;
+        self.misread.extend(evidence.unreliable);
         self.standing.sync_failing |= evidence.sync_failed;
         if evidence.sync_failed {
             // However the request ends: the kernel has reported it, and will not again.
@@ -252,6 +259,9 @@ impl Twin {
         let Entry { request, changes } = self.log[op as usize].clone();
         match result {
             Ok(()) => {
+                if !self.misread.is_empty() {
+                    self.misread.retain(|sector| !changes.contains(sector));
+                }
                 let durable = matches!(request, Request::Write { fua: true, .. });
                 let horizon = self.horizon();
                 self.legal.completed(op, changes, self.now, durable, horizon);
@@ -349,10 +359,10 @@ impl Twin {
 
     /// Whether whatever was read of the sector is not the device's fault.
     pub(super) fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
-        if evidence.unreliable.is_empty() && evidence.torn.is_empty() {
+        if evidence.torn.is_empty() && self.misread.is_empty() {
             return false;
         }
-        let unreliable = evidence.unreliable.contains(&sector);
+        let unreliable = self.misread.contains(&sector);
         let excused = unreliable || evidence.torn.contains(&sector);
         if excused {
             self.seen.push(UNSPECIFIED);

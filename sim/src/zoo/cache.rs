@@ -20,15 +20,15 @@ pub(super) enum Bug {
 /// Keeps every block that was read, until it is written or trimmed.
 pub(super) struct Cache {
     inner: DynDevice,
-    bug: Bug,
+    bug: Option<Bug>,
     memory: Arc<Memory>,
     /// Locked for as long as a request takes, so that none overtakes another.
     blocks: Mutex<Blocks>,
 }
 
 impl Cache {
-    pub(super) fn new(inner: DynDevice, bug: Bug, memory: Arc<Memory>) -> Self {
-        let keeps = matches!(bug, Bug::StaleAfterReopen | Bug::ServedAfterCrash);
+    pub(super) fn new(inner: DynDevice, bug: Option<Bug>, memory: Arc<Memory>) -> Self {
+        let keeps = matches!(bug, Some(Bug::StaleAfterReopen | Bug::ServedAfterCrash));
         let blocks = if keeps { memory.kept() } else { Blocks::new() };
         Self { inner, bug, memory, blocks: Mutex::new(blocks) }
     }
@@ -46,7 +46,7 @@ impl Cache {
     fn insert(&self, blocks: &mut Blocks, first: u64, data: &[u8]) {
         let contents = data.chunks_exact(self.block()).map(Into::into);
         blocks.extend((first..).zip(contents));
-        if self.bug == Bug::ServedAfterCrash {
+        if self.bug == Some(Bug::ServedAfterCrash) {
             self.memory.keep(blocks);
         }
     }
@@ -54,7 +54,7 @@ impl Cache {
     /// The range is about to change.
     fn forget(&self, blocks: &mut Blocks, range: &Range<u64>) {
         let mut numbers = self.numbers(range);
-        if self.bug == Bug::StaleAfterWrite {
+        if self.bug == Some(Bug::StaleAfterWrite) {
             // As if every request were of one block.
             numbers.end = numbers.end.min(numbers.start + 1);
         }
@@ -79,7 +79,7 @@ impl Around for Cache {
             }
             return Ok(());
         }
-        if self.bug == Bug::FillOvertaken {
+        if self.bug == Some(Bug::FillOvertaken) {
             drop(blocks);
             self.inner.read(offset, buffer.reborrow()).await?;
             blocks = self.blocks.lock().await;
@@ -94,7 +94,7 @@ impl Around for Cache {
         let range = self.admit_change(offset, buffer.len() as u64).await?;
         let mut blocks = self.blocks.lock().await;
         self.forget(&mut blocks, &range);
-        if self.bug == Bug::FailedWriteCached {
+        if self.bug == Some(Bug::FailedWriteCached) {
             self.insert(&mut blocks, self.numbers(&range).start, buffer.as_slice());
         }
         self.inner.write(offset, buffer, options).await
@@ -103,7 +103,7 @@ impl Around for Cache {
     async fn trim(&self, offset: u64, length: u64) -> Answer {
         let range = self.admit_change(offset, length).await?;
         let mut blocks = self.blocks.lock().await;
-        if self.bug != Bug::StaleAfterTrim {
+        if self.bug != Some(Bug::StaleAfterTrim) {
             let numbers = self.numbers(&range);
             blocks.retain(|number, _| !numbers.contains(number));
         }
@@ -112,7 +112,7 @@ impl Around for Cache {
 
     async fn close(&self) -> Answer {
         self.inner.close().await?;
-        if self.bug == Bug::StaleAfterReopen {
+        if self.bug == Some(Bug::StaleAfterReopen) {
             self.memory.keep(&*self.blocks.lock().await);
         }
         Ok(())

@@ -175,17 +175,17 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "32-bit numbers of 4 KiB blocks: ext4 without 64bit ends at 16 TiB";
     }
     Caching {
-        "cache-stale-after-trim" Cache(K::StaleAfterTrim),
+        "cache-stale-after-trim" Cache(Some(K::StaleAfterTrim)),
             "an invalidation forgotten on the rare path: classic";
-        "cache-stale-after-write" Cache(K::StaleAfterWrite),
+        "cache-stale-after-write" Cache(Some(K::StaleAfterWrite)),
             "only the first block of a write invalidated: classic";
-        "cache-stale-after-reopen" Cache(K::StaleAfterReopen),
+        "cache-stale-after-reopen" Cache(Some(K::StaleAfterReopen)),
             "a cache saved at close, older than the disk after a crash";
-        "cache-served-after-crash" Cache(K::ServedAfterCrash),
+        "cache-served-after-crash" Cache(Some(K::ServedAfterCrash)),
             "read-ahead that outlives the power failure of what is beneath";
-        "cache-holds-failed-write" Cache(K::FailedWriteCached),
+        "cache-holds-failed-write" Cache(Some(K::FailedWriteCached)),
             "the cache is filled before the write, and not emptied after it";
-        "cache-fill-overtaken" Cache(K::FillOvertaken),
+        "cache-fill-overtaken" Cache(Some(K::FillOvertaken)),
             "a fill that a write overtakes: the classic race of look-aside caches";
         "read-ahead-stale" Sequences(Q::ReadAheadStale),
             "a write into the middle of what was read ahead: classic";
@@ -249,6 +249,8 @@ pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
             "every write is durable when it returns";
         "write-back" WriteBack(None),
             "a cache that honours the contract";
+        "read-cache" Cache(None),
+            "what was read is kept in memory until it is written";
         "punch-hole" PunchHole,
             "every trim punches a hole";
         "sector-pieces" Calls(C::SectorPieces),

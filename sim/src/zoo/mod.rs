@@ -41,7 +41,7 @@ enum Quirk {
     Bounds(bounds::Bug),
     Contention(contention::Bug),
     Headers(headers::Bug),
-    Cache(cache::Bug),
+    Cache(Option<cache::Bug>),
     WriteBack(Option<write_back::Bug>),
     Plain(Option<plain::Bug>),
     Sequences(sequences::Bug),
