@@ -173,14 +173,21 @@ impl SimDisk {
             return;
         }
         self.shared.called.store(false, Ordering::Relaxed);
+        self.shared.lock().drain(&mut each);
+    }
+
+    /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one.
+    pub fn end_noting(
+        &self,
+        op: u32,
+        given_up: bool,
+        mut each: impl FnMut(&RawCall, &[Held]),
+    ) -> CallReport {
+        self.shared.called.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
-        for (at, raw) in state.journal.iter().enumerate() {
-            each(raw, state.watch.as_ref().map_or(&[], |watch| watch.of_call(at)));
-        }
-        state.journal.clear();
-        if let Some(watch) = &mut state.watch {
-            watch.forget_calls();
-        }
+        let report = state.end(op, given_up);
+        state.drain(&mut each);
+        report
     }
 
     /// The sectors that the last crash has changed, where they are [watched](Self::watch) and the

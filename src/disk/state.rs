@@ -4,7 +4,7 @@ use super::crash::{Damage, Survivors};
 use super::fault::{Call, Fault, FaultClass, FaultKind};
 use super::medium::Medium;
 use super::undo::{Restore, Undo};
-use super::watch::Watch;
+use super::watch::{Held, Watch};
 use crate::rng::{Purpose, Rng};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
@@ -178,6 +178,17 @@ impl State {
             self.settle_cuts(op, given_up || refused, &mut report);
         }
         report
+    }
+
+    /// Hands over the raw calls of the journal, each with what it has changed.
+    pub(super) fn drain(&mut self, each: &mut impl FnMut(&RawCall, &[Held])) {
+        for (at, raw) in self.journal.iter().enumerate() {
+            each(raw, self.watch.as_ref().map_or(&[], |watch| watch.of_call(at)));
+        }
+        self.journal.clear();
+        if let Some(watch) = &mut self.watch {
+            watch.forget_calls();
+        }
     }
 
     /// What `op` has left torn is an unsynced change like any other from now on. `excused` where no

@@ -7,7 +7,7 @@ use super::subject::Subject;
 use super::trace::Log;
 use super::{Divergence, Options, Report, Verdict};
 use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
-use crate::disk::{CallReport, FaultClass, SimDisk, Survivors};
+use crate::disk::{FaultClass, SimDisk, Survivors};
 use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime};
 use crate::model::{Evidence, Kind, OpId, Twin, Violation};
 use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
@@ -324,10 +324,9 @@ async fn read_piece<D: Device>(
     buffer.as_mut_slice().fill(UNREAD);
     session.disk.begin(0, &[]);
     let read = device.read(offset, buffer.as_mut()).await;
-    let report: CallReport = session.disk.end(0, false);
     let mut inner = session.inner();
     let Inner { twin, log, .. } = &mut *inner;
-    session.note_raw_calls(log);
+    let report = session.end_noting(0, false, log);
     let first = offset / u64::from(session.scenario.device.sector_size);
     with_evidence(&report, session.accuse_media, |evidence| match read {
         Err(error) if evidence.errors.contains(&error) => Ok(false),

@@ -122,6 +122,15 @@ impl<'a> Session<'a> {
         });
     }
 
+    /// `op` makes no more raw calls.
+    pub(super) fn end_noting(&self, op: OpId, given_up: bool, log: &mut Log) -> CallReport {
+        let salt = self.scenario.salt;
+        self.disk.end_noting(op, given_up, |raw, held| {
+            log.raw(raw);
+            log.holds(held, salt);
+        })
+    }
+
     /// The next step of a client, unless it has to pause.
     fn take_step(&self, client: u8) -> Option<(OpId, &'a Step)> {
         let mut inner = self.inner();
@@ -256,14 +265,13 @@ impl<'a> Session<'a> {
     }
 
     fn ended(&self, op: OpId, request: Request, result: Result<(), DeviceError>, data: &[u8]) {
-        let report = self.disk.end(op, false);
         let data = if matches!(request, Request::Read { .. }) { data } else { &[] };
         let mut inner = self.inner();
         let Inner { twin, log, stats, .. } = &mut *inner;
+        let report = self.end_noting(op, false, log);
         stats.ended(&report, result.is_err());
         let outcome = Outcome::Answered { result, data };
         let judged = with_evidence(&report, self.accuse_media, |it| twin.end(op, outcome, it));
-        self.note_raw_calls(log);
         let read = result.is_ok() && judged.is_ok() && !data.is_empty();
         log.ended(op, result, if read { twin.seen() } else { &[] });
         drop(inner);
@@ -271,13 +279,12 @@ impl<'a> Session<'a> {
     }
 
     fn cancelled(&self, op: OpId) {
-        let report = self.disk.end(op, true);
         let mut inner = self.inner();
         let Inner { twin, log, stats, .. } = &mut *inner;
+        let report = self.end_noting(op, true, log);
         stats.ended(&report, false);
         stats.happened(FaultClass::Dropped, true);
         let judged = with_evidence(&report, false, |it| twin.end(op, Outcome::Cancelled, it));
-        self.note_raw_calls(log);
         log.cancelled(op);
         drop(inner);
         self.demand(op, judged);
