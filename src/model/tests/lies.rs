@@ -5,6 +5,9 @@ use crate::model::{Evidence, Kind, OpId, Outcome, Request, TrimEffect, Twin, Vio
 
 const SECTOR: u64 = 512;
 
+/// A sector of zeros.
+const ZEROS: [u8; 512] = [0; 512];
+
 /// A device of eight sectors, the first of which holds what #1 wrote.
 fn written() -> Twin {
     let geometry = Geometry::new(512, 512, 8).unwrap();
@@ -22,7 +25,7 @@ fn write(twin: &mut Twin, op: OpId) {
 /// The first sector is read as zeros; the medium lied of these.
 fn reads_zeros(twin: &mut Twin, op: OpId, unreliable: &[u64]) -> Result<(), Violation> {
     twin.begin(op, Request::Read { offset: 0, length: SECTOR });
-    let outcome = Outcome::Answered { result: Ok(()), data: &[0; SECTOR as usize] };
+    let outcome = Outcome::Answered { result: Ok(()), data: &ZEROS };
     twin.end(op, outcome, &Evidence { unreliable, ..Evidence::default() })
 }
 
@@ -37,7 +40,7 @@ fn a_lie_may_be_kept_in_memory() {
 fn a_lie_read_ahead_is_one_too() {
     let mut twin = written();
     twin.begin(2, Request::Read { offset: SECTOR, length: SECTOR });
-    let outcome = Outcome::Answered { result: Ok(()), data: &[0; SECTOR as usize] };
+    let outcome = Outcome::Answered { result: Ok(()), data: &ZEROS };
     twin.end(2, outcome, &Evidence { unreliable: &[0], ..Evidence::default() }).unwrap();
     assert_eq!(reads_zeros(&mut twin, 3, &[]), Ok(()));
 }
