@@ -9,10 +9,11 @@ use std::process::{Command, Output};
 const ENOUGH: &str = "10000";
 
 /// Every device that is as it should be.
-const LEGAL: [&str; 8] = [
+const LEGAL: [&str; 9] = [
     "file",
     "write-through",
     "write-back",
+    "read-cache",
     "punch-hole",
     "sector-pieces",
     "plain",
