@@ -31,9 +31,8 @@ pub(super) fn judge_opening(
 pub(super) fn judge_description(device: &impl Device, spec: &DeviceSpec) -> Result<(), Violation> {
     let wrong = |sentence| Err(Violation::new(Kind::Misdescribed, sentence));
     let (is, asked) = (device.geometry(), spec.geometry());
-    let shape = [is.sector_size().into(), is.block_size().into(), is.block_count()];
     if asked != Ok(is) {
-        let [sector, block, count] = shape;
+        let (sector, block, count) = (is.sector_size(), is.block_size(), is.block_count());
         let DeviceSpec { sector_size, block_size, block_count, .. } = spec;
         return wrong(format!(
             "the device says that it has {count} blocks of {block} bytes and sectors of {sector}; \

@@ -116,19 +116,13 @@ impl<'a> Session<'a> {
     /// Raw calls that have been made are events of the run.
     pub(super) fn note_raw_calls(&self, log: &mut Log) {
         let salt = self.scenario.salt;
-        self.disk.drain_journal(|raw, held| {
-            log.raw(raw);
-            log.holds(held, salt);
-        });
+        self.disk.drain_journal(|raw, held| log.raw(raw, held, salt));
     }
 
     /// `op` makes no more raw calls.
     pub(super) fn end_noting(&self, op: OpId, given_up: bool, log: &mut Log) -> CallReport {
         let salt = self.scenario.salt;
-        self.disk.end_noting(op, given_up, |raw, held| {
-            log.raw(raw);
-            log.holds(held, salt);
-        })
+        self.disk.end_noting(op, given_up, |raw, held| log.raw(raw, held, salt))
     }
 
     /// The next step of a client, unless it has to pause.

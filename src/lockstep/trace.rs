@@ -215,7 +215,8 @@ impl Log {
         self.keep(|| Event::Began(op, request));
     }
 
-    pub(super) fn raw(&mut self, raw: &RawCall) {
+    /// A raw call, with what the sectors hold that it has changed.
+    pub(super) fn raw(&mut self, raw: &RawCall, held: &[Held], salt: u64) {
         let result = match raw.result {
             Ok(count) => [0, count],
             Err(errno) => [1, u64::from(errno.unsigned_abs())],
@@ -225,6 +226,7 @@ impl Log {
         let [failed, value] = result;
         self.numbers(2, [raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
         self.keep(|| Event::Raw(*raw));
+        self.holds(held, salt);
     }
 
     /// What sectors hold, of a run with this salt.
