@@ -1,5 +1,6 @@
 //! The promises of the executor, one test each: schedules, limits and errors.
 
+mod choices;
 mod crash;
 mod time;
 
