@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Waker};
 /// step, and jumps to the next deadline where nothing can run but somebody sleeps. It is the same
 /// clock across all executors of a runtime: power cycles take no time. At `u64::MAX` it stands.
 ///
-/// Clones are cheap and show the same clock. They are `Send` and `Sync`, so that a
-/// [detached](super::Spawner::spawn) task can have one; threads other than that of the runtime
-/// have no business with it, as nothing orders what they see.
+/// Clones are cheap and show the same clock. They are `Send` and `Sync`, so that
+/// [detached](super::Spawner::spawn) tasks can hold one. Do not read the clock on a thread other
+/// than the runtime's: what it shows there is up to the machine.
 ///
 /// # Examples
 ///
@@ -41,16 +41,16 @@ pub struct Clock {
 struct Inner {
     /// Stored by the executor only, so that a plain load and store move it on.
     now: AtomicU64,
-    /// The deadline of the next timer, or `u64::MAX` if there is none: what a step looks at
-    /// instead of `timers`. Stored with those locked.
+    /// The deadline of the next timer, or `u64::MAX` if there is none. A step reads this and leaves
+    /// `timers` alone unless one is due. Stored while `timers` is locked.
     next: AtomicU64,
     timers: Mutex<Timers>,
 }
 
 impl Inner {
-    /// Looks at the timers or changes them.
+    /// Locks the timers and calls `change`.
     ///
-    /// A waker may be anybody's code: none may be cloned, woken or dropped in here.
+    /// A waker may run any code, so `change` must not clone, wake or drop one.
     fn with_timers<T>(&self, change: impl FnOnce(&mut Timers) -> T) -> T {
         let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut timers);
@@ -115,9 +115,9 @@ impl Clock {
         self.sleep_until(self.now().saturating_add(ticks))
     }
 
-    /// Gives a future that is done at tick `deadline`, or at once where that has passed.
+    /// Gives a future that is done at tick `deadline`, or at once if that has passed.
     ///
-    /// Otherwise as [`sleep`](Self::sleep).
+    /// In all other respects it is like [`sleep`](Self::sleep).
     ///
     /// # Examples
     ///
@@ -167,11 +167,13 @@ impl Clock {
 
     /// Jumps to the next deadline, and tells whether there was one.
     pub(super) fn jump(&self) -> bool {
-        let next = self.inner.with_timers(|timers| timers.next_deadline());
-        if let Some(deadline) = next {
-            self.inner.now.store(deadline.max(self.now()), Ordering::Relaxed);
+        let deadline = self.next_deadline();
+        // A timer at `u64::MAX` looks like none, so that case needs the list itself.
+        if deadline == u64::MAX && self.inner.with_timers(|timers| timers.pending.is_empty()) {
+            return false;
         }
-        next.is_some()
+        self.inner.now.store(deadline.max(self.now()), Ordering::Relaxed);
+        true
     }
 
     /// Gives the deadline of the next timer, or `u64::MAX`.
@@ -222,7 +224,7 @@ impl Sleep {
         let Some(registration) = self.registration.take() else {
             return;
         };
-        // A timer before the next one has fired.
+        // A timer earlier than the next one to fire has fired already.
         if self.deadline >= self.clock.next_deadline() {
             let remove = |timers: &mut Timers| timers.remove(self.deadline, registration);
             let timer = self.clock.inner.with_timers(remove);

@@ -85,12 +85,15 @@ impl<'a, S: Schedule> Executor<'a, S> {
         let Some(task) = self.runtime.slots.lowest_free() else {
             panic!("cannot spawn \"{name}\": {MAX_TASKS} tasks are alive already");
         };
-        let future = Box::pin(future);
-        if self.tasks.len() <= task.index() {
-            // There may be detached tasks in between.
-            self.tasks.resize_with(task.index() + 1, || None);
+        let slot = Some(Task { name, future: Box::pin(future) });
+        // Free slots are given away lowest first, but detached tasks may have those in between.
+        while self.tasks.len() < task.index() {
+            self.tasks.push(None);
         }
-        self.tasks[task.index()] = Some(Task { name, future });
+        match self.tasks.get_mut(task.index()) {
+            Some(free) => *free = slot,
+            None => self.tasks.push(slot),
+        }
         self.alive += 1;
         self.runtime.slots.take(task, false);
         self.runtime.wakeups.prepare(task);

@@ -1,35 +1,35 @@
-//! Tells what comes from another thread.
+//! Notices wake-ups from other threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The thread that a runtime belongs to, and whether another one meddled with its tasks.
+/// The thread that a runtime belongs to, and whether another thread ever woke one of its tasks.
 ///
-/// Threads are told apart by numbers that they draw when they first need one. Which number a
-/// thread gets is up to the machine; only whether two are the same is ever looked at, and that only
-/// for the text of an error.
+/// Each thread draws a number when it first needs one. Which number it gets is up to the machine;
+/// the code only ever compares two of them, and only the text of an error depends on the result.
 #[derive(Debug)]
 pub(super) struct Home {
-    /// The thread that made the runtime. A runtime is not `Send`, so it is the one that runs it.
+    /// The number of the thread that made the runtime. A `Runtime` is not `Send` (its `Halt` is
+    /// not), so this is also the thread that runs it.
     thread: u64,
-    meddled: AtomicBool,
+    saw_foreign: AtomicBool,
 }
 
 impl Home {
     pub(super) fn new() -> Self {
-        Self { thread: this_thread(), meddled: AtomicBool::new(false) }
+        Self { thread: this_thread(), saw_foreign: AtomicBool::new(false) }
     }
 
-    /// Takes note of a wake-up or a spawn, which is foreign if this is another thread.
+    /// Notes a wake-up or a spawn: it is foreign if this is another thread.
     #[inline]
     pub(super) fn note(&self) {
         if this_thread() != self.thread {
-            self.meddled.store(true, Ordering::Relaxed);
+            self.saw_foreign.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn meddled(&self) -> bool {
-        self.meddled.load(Ordering::Relaxed)
+    pub(super) fn saw_foreign(&self) -> bool {
+        self.saw_foreign.load(Ordering::Relaxed)
     }
 }
 

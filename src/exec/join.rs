@@ -1,4 +1,4 @@
-//! How a detached task ends, and who learns of it.
+//! Handles of detached tasks.
 
 use std::fmt;
 use std::mem;
@@ -41,8 +41,8 @@ impl<T> JoinHandle<T> {
     /// Ends the task at its next turn: its future is dropped then, and the handle gives
     /// [`Aborted`].
     ///
-    /// The turn is a step of its own. Does nothing if the task has ended; if it is being polled,
-    /// and ends by itself in that poll, its output stands.
+    /// That turn is a step like any other. Does nothing if the task has ended. A task that aborts
+    /// itself and then ends in the same poll gives its output as usual.
     ///
     /// # Examples
     ///
@@ -62,8 +62,8 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn abort(&self) {
         self.end.is_aborted.store(true, Ordering::Relaxed);
-        // The lock orders this with `introduce`: either the waker is here, or the task, which has
-        // not been polled yet, is going to see the flag.
+        // The lock orders this with `introduce`: either the task's waker is here already, or the
+        // task has not been polled yet and its first poll sees the flag.
         let waker = match &*self.end.lock() {
             Progress::Running { task, .. } => task.clone(),
             Progress::Ended(_) | Progress::Joined => None,
@@ -95,7 +95,7 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, Aborted>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // A waker may be anybody's code: none is cloned or dropped while the lock is held.
+        // A waker may run any code, so it is cloned and dropped while nothing is locked.
         let waker = context.waker().clone();
         let mut progress = self.end.lock();
         if let Progress::Running { joiner, .. } = &mut *progress {
@@ -120,10 +120,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// What a [`JoinHandle`] gives where there is no output: the task was dropped before its end.
+/// What a [`JoinHandle`] gives if the task was dropped before its end.
 ///
-/// It was [aborted](JoinHandle::abort), or [killed](super::Runtime::kill_tasks) with all others, or
-/// its runtime is gone.
+/// The task was [aborted](JoinHandle::abort) or [killed](super::Runtime::kill_tasks), or its runtime
+/// was dropped.
 ///
 /// # Examples
 ///
@@ -146,7 +146,7 @@ enum Progress<T> {
     Running {
         /// Wakes the task, to be aborted; set when it is first polled.
         task: Option<Waker>,
-        /// Wakes the one who polled the handle last.
+        /// Wakes the task that polled the handle last.
         joiner: Option<Waker>,
     },
     Ended(Result<T, Aborted>),

@@ -14,9 +14,9 @@
 //! - A task is one future that was [spawned](Executor::spawn), and may borrow what outlives the
 //!   executor. It runs until its next `.await` that has to wait; [`yield_now`] waits for nothing
 //!   but the schedule.
-//! - A detached task is one that was spawned by a [`Spawner`], which works from anywhere, within
-//!   other tasks too. It borrows nothing and belongs to the runtime: it survives the executor, the
-//!   next one runs it on, and no run waits for its end. [`Runtime::kill_tasks`] ends them all.
+//! - A detached task was spawned by a [`Spawner`], which also works inside other tasks. It borrows
+//!   nothing and belongs to the runtime: it survives the executor, the next executor continues it,
+//!   and no run waits for its end. [`Runtime::kill_tasks`] ends all of them.
 //!
 //! # Steps and time
 //!

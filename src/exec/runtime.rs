@@ -199,7 +199,7 @@ impl<S: Schedule> Runtime<S> {
     /// Gives the name of the task that panicked, after a panic passed through
     /// [`run`](Executor::run), and `None` after any other end of a run.
     ///
-    /// It stays known when the executor or the task is dropped, until the next run.
+    /// The name is kept until the next run, even if the executor or the task is dropped first.
     ///
     /// # Examples
     ///
@@ -221,10 +221,13 @@ impl<S: Schedule> Runtime<S> {
         self.polled_name.clone().or_else(|| self.detached.name(self.polled?))
     }
 
-    /// Tells whether another thread ever woke or spawned a task of this runtime.
+    /// Tells whether a thread other than the runtime's ever woke or spawned one of its tasks.
     ///
-    /// When such a wake-up arrives is up to the machine, and so is the rest of the run: use this
-    /// to explain that a run could not be repeated, not to steer one.
+    /// The runtime's thread is the one that made it. Its own wake-ups never count, be they within a
+    /// run or between two.
+    ///
+    /// The machine decides when such a wake-up arrives, so the run may not repeat. Use this to
+    /// explain that, not to steer a run.
     ///
     /// # Examples
     ///
@@ -240,7 +243,7 @@ impl<S: Schedule> Runtime<S> {
     /// # Ok::<(), blocktwin::exec::ExecError>(())
     /// ```
     pub fn foreign_wake(&self) -> bool {
-        self.home.meddled()
+        self.home.saw_foreign()
     }
 
     /// Counts the steps that all executors of this runtime took.

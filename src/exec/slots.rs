@@ -6,8 +6,8 @@ use super::wake::Wakeups;
 
 /// The state of all slots, as sets of bits.
 ///
-/// The first 64 slots are one word of each set, inline. Further words come when a slot beyond them
-/// is first used, and stay; a run of few tasks never looks for them.
+/// The first 64 slots are one word of each set, inline. A further word is added when one of its
+/// slots is first used, and is kept. A run of few tasks never needs one.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     first: Word,
@@ -30,11 +30,14 @@ struct Word {
 
 impl Slots {
     /// Gives the lowest free slot, or `None` if [`MAX_TASKS`] are taken.
+    #[inline]
     pub(super) fn lowest_free(&self) -> Option<TaskId> {
-        if let Some(slot) = TaskId::lowest(0, !self.first.live) {
-            return Some(slot);
-        }
-        let free = |(word, index): (&Word, usize)| TaskId::lowest(index, !word.live);
+        TaskId::lowest(0, !self.first.live).or_else(|| self.lowest_free_of_more())
+    }
+
+    #[cold]
+    fn lowest_free_of_more(&self) -> Option<TaskId> {
+        let free = |(word, number): (&Word, usize)| TaskId::lowest(number, !word.live);
         let known = self.more.iter().zip(1..).find_map(free);
         known.or_else(|| TaskId::new((self.more.len() + 1) * 64))
     }
@@ -42,9 +45,8 @@ impl Slots {
     /// Takes a free slot for a task that can run at once.
     pub(super) fn take(&mut self, slot: TaskId, is_detached: bool) {
         debug_assert!(slot.index() < MAX_TASKS);
-        while self.more.len() < slot.word() {
-            self.more.push(Word::default());
-            self.runnable.push(0);
+        if self.more.len() < slot.word() {
+            self.grow();
         }
         let word = self.word_mut(slot);
         word.live |= slot.bit();
@@ -52,6 +54,13 @@ impl Slots {
         if is_detached {
             word.detached |= slot.bit();
         }
+    }
+
+    /// Adds a word: free slots are given away lowest first, so that one is enough.
+    #[cold]
+    fn grow(&mut self) {
+        self.more.push(Word::default());
+        self.runnable.push(0);
     }
 
     /// Frees the slot of a task that has ended.
@@ -70,7 +79,7 @@ impl Slots {
         }
     }
 
-    /// Notes that the task is about to be polled: it runs again only if it is woken from now on.
+    /// Notes that the task is about to be polled. It runs again only if it is woken after this.
     #[inline]
     pub(super) fn begin_poll(&mut self, slot: TaskId) {
         self.word_mut(slot).ready &= !slot.bit();

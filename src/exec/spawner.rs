@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::home::Home;
 use super::join::{self, Job, JoinHandle};
 
-/// A handle by which anyone can spawn tasks at any moment, a device from within its operations
-/// for example.
+/// A handle for spawning tasks at any moment, for example from within an operation of a device.
 ///
 /// Such a task is _detached_: it belongs to the [`Runtime`](super::Runtime), outlives any
 /// [`Executor`](super::Executor), and takes its turns whenever one of them runs. A run does not
@@ -58,15 +57,14 @@ impl Spawner {
 
     /// Adds a detached task, which can run from the step after the current one.
     ///
-    /// It gets its slot right before that step: those spawned meanwhile in the order of their
-    /// spawns, each the lowest that is free then. Where [`MAX_TASKS`](super::MAX_TASKS) are alive,
-    /// it waits until one of them ends. When the runtime is gone, the future is dropped at once
-    /// and the handle gives [`Aborted`](super::Aborted).
+    /// Right before that step it gets the lowest free slot. If several tasks were spawned since the
+    /// last step, they get their slots in order of spawning. If [`MAX_TASKS`](super::MAX_TASKS)
+    /// tasks are alive, it waits in a queue until one of them ends. If the runtime is gone, the
+    /// future is dropped at once and the handle gives [`Aborted`](super::Aborted).
     ///
-    /// When the task panics, so does the [run](super::Executor::run) that polls it.
+    /// If the task panics, the panic passes through the [run](super::Executor::run) that polls it.
     ///
-    /// The name is for errors and need not be unique. The task ends when its future is done,
-    /// whatever becomes of the handle.
+    /// The name is for errors and need not be unique. Dropping the handle does not end the task.
     ///
     /// # Examples
     ///
@@ -85,7 +83,7 @@ impl Spawner {
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         let (job, handle) = join::job(future);
-        // Where the queue is closed, the task comes back and is dropped here, with nothing locked.
+        // A closed queue gives the task back; it is dropped here, while nothing is locked.
         let refused = self.queue.push(DetachedTask { name: name.into(), job });
         drop(refused);
         handle
@@ -114,7 +112,8 @@ impl fmt::Debug for DetachedTask {
 #[derive(Debug)]
 pub(super) struct Queue {
     home: Arc<Home>,
-    /// How many they are: what a step looks at instead of `state`. Stored with that locked.
+    /// The number of tasks in `state`. A step reads this and leaves `state` alone if it is 0.
+    /// Stored while `state` is locked.
     length: AtomicUsize,
     state: Mutex<State>,
 }
@@ -143,7 +142,7 @@ impl Queue {
         None
     }
 
-    /// Takes the task out that is there longest.
+    /// Takes out the oldest task.
     pub(super) fn pop(&self) -> Option<DetachedTask> {
         let mut state = self.lock();
         let task = state.tasks.pop_front();
@@ -151,7 +150,7 @@ impl Queue {
         task
     }
 
-    /// Takes no more tasks from now on.
+    /// Refuses all tasks from now on.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
     }

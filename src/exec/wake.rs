@@ -30,7 +30,15 @@ impl Wakeups {
     }
 
     /// Makes sure that `task` has a waker.
+    #[inline]
     pub(super) fn prepare(&mut self, task: TaskId) {
+        if task.index() >= self.wakers.len() {
+            self.make_up_to(task);
+        }
+    }
+
+    #[cold]
+    fn make_up_to(&mut self, task: TaskId) {
         while let Some(slot) = TaskId::new(self.wakers.len())
             && slot <= task
         {

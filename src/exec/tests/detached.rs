@@ -14,6 +14,10 @@ impl Log {
         self.0.lock().unwrap().push(entry.into());
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.lock().unwrap().is_empty()
+    }
+
     fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -255,16 +259,12 @@ fn clear_leaves_them_alone() {
     let last = executor.spawn("last", async {});
     assert_eq!(last.index(), 1);
     executor.spawn("waits", async {
-        while executor_is_busy(&log) {
-            yield_now().await
+        while log.is_empty() {
+            yield_now().await;
         }
     });
     assert_eq!(executor.run(10), Ok(Outcome::Finished));
     assert_eq!(log.take(), ["done"]);
-}
-
-fn executor_is_busy(log: &Log) -> bool {
-    log.0.lock().unwrap().is_empty()
 }
 
 #[test]
