@@ -112,8 +112,8 @@ impl<'a, S: Schedule> Executor<'a, S> {
     ///
     /// # Errors
     ///
-    /// - [`ExecError::Deadlock`] when tasks are left, but none can run and none sleeps, the detached
-    ///   ones included: one that sleeps now and then keeps the run going, up to the limit.
+    /// - [`ExecError::Deadlock`] when tasks are left, but no task can run and none sleeps. A
+    ///   detached task that sleeps again and again keeps the run going, up to the limit.
     /// - [`ExecError::StepLimit`] when another step would be needed and the limit is reached.
     ///
     /// # Panics

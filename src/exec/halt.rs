@@ -28,7 +28,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub struct Halt {
     /// Set when a stop is asked for, cleared when a run has stopped for it or a new executor
-    /// begins.
+    /// begins. The `Rc` also keeps a runtime on one thread, which `home.rs` relies on.
     requested: Rc<Cell<bool>>,
 }
 

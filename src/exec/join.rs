@@ -122,8 +122,8 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// What a [`JoinHandle`] gives if the task was dropped before its end.
 ///
-/// The task was [aborted](JoinHandle::abort) or [killed](super::Runtime::kill_tasks), or its runtime
-/// was dropped.
+/// The task was [aborted](JoinHandle::abort) or [killed](super::Runtime::kill_tasks), or its
+/// runtime was dropped.
 ///
 /// # Examples
 ///

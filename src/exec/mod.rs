@@ -6,8 +6,8 @@
 //!
 //! # The parts
 //!
-//! - A [`Runtime`] is long-lived. It has the schedule, the [`Clock`], the [`Halt`] flag, the wakers,
-//!   the detached tasks and the count of steps.
+//! - A [`Runtime`] is long-lived. It has the schedule, the [`Clock`], the [`Halt`] flag, the
+//!   wakers, the detached tasks and the count of steps.
 //! - An [`Executor`] is short-lived, borrows the runtime and owns the tasks. Dropping it is a
 //!   crash: the tasks end mid-flight, and the next executor of the same runtime carries on with
 //!   clock, schedule and count where they stood. It allocates nothing but one box for each future.

@@ -32,7 +32,8 @@ pub struct Runnable<'a> {
 impl Runnable<'static> {
     /// Makes the set of all tasks whose bit is set, or `None` if none is.
     ///
-    /// There are bits for the first 64 tasks only, which is enough for tests. The executor does this for itself; it is public for tests of schedules.
+    /// It covers the first 64 tasks only. The executor does not need it; it is for tests of
+    /// schedules.
     ///
     /// # Examples
     ///
