@@ -1,9 +1,9 @@
 //! Virtual time.
 
-use std::cell::{Cell, RefCell};
 use std::mem;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// A handle of the virtual clock of a [`Runtime`](super::Runtime).
@@ -12,7 +12,9 @@ use std::task::{Context, Poll, Waker};
 /// step, and jumps to the next deadline where nothing can run but somebody sleeps. It is the same
 /// clock across all executors of a runtime: power cycles take no time. At `u64::MAX` it stands.
 ///
-/// Clones are cheap and show the same clock.
+/// Clones are cheap and show the same clock. They are `Send` and `Sync`, so that
+/// [detached](super::Spawner::spawn) tasks can hold one. Do not read the clock on a thread other
+/// than the runtime's: what it shows there is up to the machine.
 ///
 /// # Examples
 ///
@@ -32,18 +34,35 @@ use std::task::{Context, Poll, Waker};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Clock {
-    inner: Rc<Inner>,
+    inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    now: Cell<u64>,
-    timers: RefCell<Timers>,
+    /// Stored by the executor only, so that a plain load and store move it on.
+    now: AtomicU64,
+    /// The deadline of the next timer, or `u64::MAX` if there is none. A step reads this and leaves
+    /// `timers` alone unless one is due. Stored while `timers` is locked.
+    next: AtomicU64,
+    timers: Mutex<Timers>,
+}
+
+impl Inner {
+    /// Locks the timers and calls `change`.
+    ///
+    /// A waker may run any code, so `change` must not clone, wake or drop one.
+    fn with_timers<T>(&self, change: impl FnOnce(&mut Timers) -> T) -> T {
+        let mut timers = self.timers.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut timers);
+        self.next.store(timers.next_deadline().unwrap_or(u64::MAX), Ordering::Relaxed);
+        result
+    }
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { inner: Rc::new(Inner { now: Cell::new(0), timers: RefCell::default() }) }
+        let (now, next) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+        Self { inner: Arc::new(Inner { now, next, timers: Mutex::default() }) }
     }
 
     /// Gives the time, in ticks. It stands still while a task is being polled.
@@ -57,7 +76,7 @@ impl Clock {
     /// ```
     #[inline]
     pub fn now(&self) -> u64 {
-        self.inner.now.get()
+        self.inner.now.load(Ordering::Relaxed)
     }
 
     /// Gives a future that is done `ticks` from now.
@@ -93,35 +112,74 @@ impl Clock {
     /// # Ok::<(), blocktwin::exec::ExecError>(())
     /// ```
     pub fn sleep(&self, ticks: u64) -> Sleep {
-        Sleep {
-            deadline: self.now().saturating_add(ticks),
-            clock: self.clone(),
-            registration: None,
-        }
+        self.sleep_until(self.now().saturating_add(ticks))
+    }
+
+    /// Gives a future that is done at tick `deadline`, or at once if that has passed.
+    ///
+    /// In all other respects it is like [`sleep`](Self::sleep).
+    ///
+    /// # Examples
+    ///
+    /// Something periodic, without drift:
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    ///
+    /// let mut runtime = Runtime::new(FirstReady::new());
+    /// let clock = runtime.clock();
+    /// let mut executor = runtime.executor();
+    /// executor.spawn("flusher", async {
+    ///     for period in 1..=3 {
+    ///         clock.sleep_until(100 * period).await;
+    ///     }
+    ///     assert_eq!(clock.now(), 300);
+    /// });
+    /// executor.run(10)?;
+    /// # Ok::<(), blocktwin::exec::ExecError>(())
+    /// ```
+    pub fn sleep_until(&self, deadline: u64) -> Sleep {
+        Sleep { clock: self.clone(), deadline, registration: None }
     }
 
     /// Moves on by one tick.
     #[inline]
     pub(super) fn tick(&self) {
-        self.inner.now.set(self.now().saturating_add(1));
+        self.inner.now.store(self.now().saturating_add(1), Ordering::Relaxed);
     }
 
     /// Wakes all whose deadline has come.
     #[inline]
     pub(super) fn fire_due(&self) {
-        // A waker may be anybody's code: nothing is borrowed while it runs.
-        while let Some(waker) = self.inner.timers.borrow_mut().pop_due(self.now()) {
+        if self.next_deadline() <= self.now() {
+            self.fire();
+        }
+    }
+
+    #[cold]
+    fn fire(&self) {
+        while self.next_deadline() <= self.now()
+            && let Some(waker) = self.inner.with_timers(|timers| timers.pop_due(self.now()))
+        {
             waker.wake();
         }
     }
 
     /// Jumps to the next deadline, and tells whether there was one.
     pub(super) fn jump(&self) -> bool {
-        let next = self.inner.timers.borrow().next_deadline();
-        if let Some(deadline) = next {
-            self.inner.now.set(deadline.max(self.now()));
+        let deadline = self.next_deadline();
+        // A timer at `u64::MAX` looks like none, so that case needs the list itself.
+        if deadline == u64::MAX && self.inner.with_timers(|timers| timers.pending.is_empty()) {
+            return false;
         }
-        next.is_some()
+        self.inner.now.store(deadline.max(self.now()), Ordering::Relaxed);
+        true
+    }
+
+    /// Gives the deadline of the next timer, or `u64::MAX`.
+    #[inline]
+    fn next_deadline(&self) -> u64 {
+        self.inner.next.load(Ordering::Relaxed)
     }
 }
 
@@ -163,9 +221,13 @@ impl Sleep {
     }
 
     fn cancel(&mut self) {
-        if let Some(registration) = self.registration.take() {
-            let timer = self.clock.inner.timers.borrow_mut().remove(self.deadline, registration);
-            // Only here, with nothing borrowed: a waker may be anybody's code.
+        let Some(registration) = self.registration.take() else {
+            return;
+        };
+        // A timer earlier than the next one to fire has fired already.
+        if self.deadline >= self.clock.next_deadline() {
+            let remove = |timers: &mut Timers| timers.remove(self.deadline, registration);
+            let timer = self.clock.inner.with_timers(remove);
             drop(timer);
         }
     }
@@ -180,12 +242,11 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let waker = context.waker().clone();
-        let mut timers = self.clock.inner.timers.borrow_mut();
-        let (registration, replaced) = match self.registration {
-            None => (timers.insert(self.deadline, waker), None),
-            Some(number) => (number, timers.replace(self.deadline, number, waker)),
-        };
-        drop(timers);
+        let (deadline, registration) = (self.deadline, self.registration);
+        let (registration, replaced) = self.clock.inner.with_timers(|timers| match registration {
+            None => (timers.insert(deadline, waker), None),
+            Some(number) => (number, timers.replace(deadline, number, waker)),
+        });
         drop(replaced);
         self.registration = Some(registration);
         Poll::Pending

@@ -3,21 +3,27 @@
 use smallvec::SmallVec;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 
 use super::clock::Clock;
-use super::runtime::{Halt, Runtime};
-use super::schedule::{FirstReady, Schedule};
-use super::task::{MAX_TASKS, Runnable, TaskId};
+use super::halt::Halt;
+use super::outcome::{ExecError, Outcome};
+use super::runtime::Runtime;
+use super::schedule::Schedule;
+use super::spawner::Spawner;
+use super::task::{MAX_TASKS, TaskId};
 
 /// The short-lived part of the executor: it owns the tasks and runs them.
 ///
 /// Made by [`Runtime::executor`]. Tasks may borrow whatever outlives the executor; they need be
-/// neither `Send` nor `'static`.
+/// neither `Send` nor `'static`. It also runs the [detached](Spawner::spawn) tasks of the runtime,
+/// which it does not own.
 ///
 /// Dropping the executor, or [clearing](Self::clear) it, drops the tasks that are left, mid-flight
 /// and in ascending order of id. A panic in a task passes through [`run`](Self::run); after that
-/// the executor should only be dropped or cleared.
+/// the executor should only be dropped or cleared, and the detached tasks be
+/// [killed](Runtime::kill_tasks).
 ///
 /// # Examples
 ///
@@ -43,11 +49,8 @@ pub struct Executor<'a, S> {
     /// By slot, as far as slots were ever used. Few are inline, so that a new executor allocates
     /// nothing. They are dropped in ascending order, which is what the documentation promises.
     tasks: SmallVec<[Option<Task<'a>>; 8]>,
-    /// A bit is set when its slot is given to a task, and cleared when the task ends.
-    live: u64,
-    /// A bit is set when its task is spawned or woken, and cleared when it is polled. The bits of
-    /// free slots mean nothing.
-    ready: u64,
+    /// How many of `tasks` are there.
+    alive: usize,
 }
 
 struct Task<'a> {
@@ -57,7 +60,7 @@ struct Task<'a> {
 
 impl<'a, S: Schedule> Executor<'a, S> {
     pub(super) fn new(runtime: &'a mut Runtime<S>) -> Self {
-        Self { runtime, tasks: SmallVec::new(), live: 0, ready: 0 }
+        Self { runtime, tasks: SmallVec::new(), alive: 0 }
     }
 
     /// Adds a task, runnable from the start. It is polled by [`run`](Self::run) only.
@@ -66,7 +69,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
     ///
     /// # Panics
     ///
-    /// If [`MAX_TASKS`] tasks are alive already.
+    /// If [`MAX_TASKS`] tasks are alive already, detached ones included.
     ///
     /// # Examples
     ///
@@ -79,34 +82,38 @@ impl<'a, S: Schedule> Executor<'a, S> {
     /// assert_eq!(task.index(), 0);
     /// ```
     pub fn spawn(&mut self, name: &'a str, future: impl Future<Output = ()> + 'a) -> TaskId {
-        let free = Runnable::from_bits(!self.live).map(Runnable::first);
-        let Some(task) = free else {
+        let Some(task) = self.runtime.slots.lowest_free() else {
             panic!("cannot spawn \"{name}\": {MAX_TASKS} tasks are alive already");
         };
         let slot = Some(Task { name, future: Box::pin(future) });
+        // Free slots are given away lowest first, but detached tasks may have those in between.
+        while self.tasks.len() < task.index() {
+            self.tasks.push(None);
+        }
         match self.tasks.get_mut(task.index()) {
             Some(free) => *free = slot,
-            // Free slots are given away lowest first, so that it is the next.
             None => self.tasks.push(slot),
         }
-        self.live |= task.bit();
-        self.ready |= task.bit();
+        self.alive += 1;
+        self.runtime.slots.take(task, false);
         self.runtime.wakeups.prepare(task);
         self.runtime.schedule.spawned(task);
         task
     }
 
-    /// Runs the tasks, for `step_limit` steps at most.
+    /// Runs the tasks, for `step_limit` steps at most, those of detached tasks included.
     ///
-    /// Gives [`Outcome::Finished`] when all tasks have ended, at once if there are none, and
-    /// [`Outcome::Halted`] when one asked to [halt](Halt::request).
+    /// Gives [`Outcome::Finished`] when all tasks that were spawned on this executor have ended, at
+    /// once if there are none, whatever the detached ones do. Gives [`Outcome::Halted`] when one
+    /// asked to [halt](Halt::request).
     ///
     /// Whatever stopped it, nothing is lost: tasks that are left stay where they are, and another
     /// call carries on. To run with a limit of 5 twice is to run with one of 10.
     ///
     /// # Errors
     ///
-    /// - [`ExecError::Deadlock`] when tasks are left, but none can run and none sleeps.
+    /// - [`ExecError::Deadlock`] when tasks are left, but no task can run and none sleeps. A
+    ///   detached task that sleeps again and again keeps the run going, up to the limit.
     /// - [`ExecError::StepLimit`] when another step would be needed and the limit is reached.
     ///
     /// # Panics
@@ -128,18 +135,21 @@ impl<'a, S: Schedule> Executor<'a, S> {
     /// # Ok::<(), ExecError>(())
     /// ```
     pub fn run(&mut self, step_limit: u64) -> Result<Outcome, ExecError> {
+        self.runtime.polled = None;
+        self.runtime.polled_name = None;
         let mut left = step_limit;
         loop {
             if self.runtime.halt.take() {
                 return Ok(Outcome::Halted);
             }
-            if self.live == 0 {
+            if self.alive == 0 {
                 return Ok(Outcome::Finished);
             }
-            self.runtime.clock.fire_due();
-            self.ready |= self.runtime.wakeups.collect();
-            let Some(runnable) = Runnable::from_bits(self.ready & self.live) else {
-                if self.runtime.clock.jump() {
+            let runtime = &mut *self.runtime;
+            runtime.clock.fire_due();
+            runtime.admit();
+            let Some(runnable) = runtime.slots.runnable(&runtime.wakeups) else {
+                if runtime.clock.jump() {
                     continue;
                 }
                 return Err(ExecError::Deadlock { stuck: self.names() });
@@ -148,34 +158,40 @@ impl<'a, S: Schedule> Executor<'a, S> {
                 return Err(ExecError::StepLimit { limit: step_limit, alive: self.names() });
             }
             left -= 1;
-            self.step(runnable);
+            let task = runtime.schedule.next(runnable);
+            assert!(runnable.contains(task), "the schedule chose {task}, which cannot run");
+            self.step(task);
         }
     }
 
-    /// Polls one of the runnable tasks once.
+    /// Polls a task once.
     #[inline]
-    fn step(&mut self, runnable: Runnable) {
+    fn step(&mut self, task: TaskId) {
         let runtime = &mut *self.runtime;
-        let task = runtime.schedule.next(runnable);
-        assert!(runnable.contains(task), "the schedule chose {task}, which cannot run");
         // Before the poll: a task that is woken while it is polled has to run again.
-        self.ready &= !task.bit();
+        runtime.slots.begin_poll(task);
         runtime.steps += 1;
-        let slot = &mut self.tasks[task.index()];
-        let mut context = Context::from_waker(runtime.wakeups.waker(task));
-        if let Some(Task { future, .. }) = slot
-            && future.as_mut().poll(&mut context).is_ready()
+        runtime.polled = Some(task);
+        if let Some(slot) = self.tasks.get_mut(task.index())
+            && let Some(Task { future, .. }) = slot
         {
-            self.live &= !task.bit();
-            *slot = None;
+            let mut context = Context::from_waker(runtime.wakeups.waker(task));
+            if future.as_mut().poll(&mut context).is_ready() {
+                runtime.slots.free(task);
+                self.alive -= 1;
+                *slot = None;
+            }
+        } else {
+            runtime.poll_detached(task);
         }
+        runtime.polled = None;
         runtime.clock.tick();
     }
 
     /// Drops all tasks in ascending order of id: the machine crashes and is switched on again.
     ///
     /// This is the same as dropping the executor and taking a new one, for tasks that borrow
-    /// nothing that has to change in between: clock, steps and schedule go on.
+    /// nothing that has to change in between: clock, steps, schedule and detached tasks go on.
     ///
     /// # Examples
     ///
@@ -192,8 +208,9 @@ impl<'a, S: Schedule> Executor<'a, S> {
     /// # Ok::<(), ExecError>(())
     /// ```
     pub fn clear(&mut self) {
-        self.live = 0;
-        self.ready = 0;
+        self.keep_polled();
+        self.runtime.slots.free_scoped();
+        self.alive = 0;
         for slot in &mut self.tasks {
             *slot = None;
         }
@@ -247,112 +264,81 @@ impl<'a, S: Schedule> Executor<'a, S> {
     pub fn halt(&self) -> Halt {
         self.runtime.halt()
     }
+
+    /// Gives a handle by which detached tasks can be spawned, as [`Runtime::spawner`] does.
+    ///
+    /// # Examples
+    ///
+    /// See [`Spawner`].
+    pub fn spawner(&self) -> Spawner {
+        self.runtime.spawner()
+    }
+
+    /// Gives the names of the detached tasks that are alive, as [`Runtime::tasks`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    ///
+    /// let mut runtime = Runtime::new(FirstReady::new());
+    /// let mut executor = runtime.executor();
+    /// executor.spawn("client", async {}); // not detached
+    /// executor.spawner().spawn("flusher", async {});
+    /// assert_eq!(executor.tasks(), ["flusher".into()]);
+    /// ```
+    pub fn tasks(&self) -> Vec<Arc<str>> {
+        self.runtime.tasks()
+    }
+
+    /// Tells whether any detached task is alive, as [`Runtime::has_tasks`] does.
+    pub fn has_tasks(&self) -> bool {
+        self.runtime.has_tasks()
+    }
+
+    /// Gives the name of the task that panicked, as [`Runtime::polling`] does.
+    pub fn polling(&self) -> Option<Arc<str>> {
+        self.polled_name().or_else(|| self.runtime.polling())
+    }
+
+    /// Tells whether another thread woke or spawned a task, as [`Runtime::foreign_wake`] does.
+    pub fn foreign_wake(&self) -> bool {
+        self.runtime.foreign_wake()
+    }
 }
 
 impl<S> Executor<'_, S> {
-    /// Gives the names of all tasks that are alive, in order of id.
+    /// Gives the names of all tasks that are alive: those of the executor in order of id, then the
+    /// detached ones in order of spawning.
     #[cold]
     fn names(&self) -> Vec<String> {
-        self.tasks.iter().flatten().map(|task| task.name.to_owned()).collect()
+        let scoped = self.tasks.iter().flatten().map(|task| task.name.to_owned());
+        let detached = self.runtime.detached.names().into_iter();
+        scoped.chain(detached.map(|name| name.as_ref().to_owned())).collect()
+    }
+
+    /// Gives the name of the task that panicked, if it is of this executor and still there.
+    fn polled_name(&self) -> Option<Arc<str>> {
+        let slot = self.tasks.get(self.runtime.polled?.index())?;
+        slot.as_ref().map(|task| Arc::from(task.name))
+    }
+
+    /// Remembers the name of the task that panicked beyond the task's end.
+    fn keep_polled(&mut self) {
+        if let Some(name) = self.polled_name() {
+            self.runtime.keep_polled(name);
+        }
+    }
+}
+
+impl<S> Drop for Executor<'_, S> {
+    fn drop(&mut self) {
+        self.keep_polled();
     }
 }
 
 impl<S> fmt::Debug for Executor<'_, S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Executor").field("tasks", &self.names()).finish_non_exhaustive()
-    }
-}
-
-/// How a run ended that did not fail.
-///
-/// # Examples
-///
-/// ```
-/// use blocktwin::exec::{FirstReady, Outcome, Runtime};
-///
-/// let mut runtime = Runtime::new(FirstReady::new());
-/// let mut executor = runtime.executor();
-/// executor.spawn("client", async {});
-/// match executor.run(100)? {
-///     Outcome::Finished => println!("all clients are done"),
-///     Outcome::Halted => println!("the power is gone"),
-/// }
-/// # Ok::<(), blocktwin::exec::ExecError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All tasks ran to their end.
-    Finished,
-    /// Someone asked to [halt](Halt::request); tasks may be left mid-flight.
-    Halted,
-}
-
-/// Why a run could not go on.
-///
-/// # Examples
-///
-/// ```
-/// use blocktwin::exec::{FirstReady, Runtime};
-///
-/// let mut runtime = Runtime::new(FirstReady::new());
-/// let mut executor = runtime.executor();
-/// executor.spawn("reader", std::future::pending());
-/// executor.spawn("writer", std::future::pending());
-/// let error = executor.run(100).unwrap_err();
-/// assert_eq!(
-///     error.to_string(),
-///     "deadlock: no task can run and none sleeps; stuck: reader, writer",
-/// );
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExecError {
-    /// Tasks are left, but all of them wait for something that nobody is going to do.
-    #[error("deadlock: no task can run and none sleeps; stuck: {}", stuck.join(", "))]
-    Deadlock {
-        /// The names of the tasks that wait, in order of id.
-        stuck: Vec<String>,
-    },
-    /// The run took as many steps as it may, and tasks are left.
-    #[error("not finished after {limit} steps; alive: {}", alive.join(", "))]
-    StepLimit {
-        /// How many steps the run was allowed.
-        limit: u64,
-        /// The names of the tasks that are left, in order of id.
-        alive: Vec<String>,
-    },
-}
-
-/// Runs one future to its end and gives its output, on a runtime of its own.
-///
-/// For examples and plain tests. The future may wake itself, as [`yield_now`](super::yield_now)
-/// does, but with nobody else around it has nobody to wait for.
-///
-/// # Panics
-///
-/// If the future waits for something that never comes (a deadlock), or panics.
-///
-/// # Examples
-///
-/// ```
-/// use blocktwin::exec::{block_on, yield_now};
-///
-/// let answer = block_on(async {
-///     yield_now().await;
-///     42
-/// });
-/// assert_eq!(answer, 42);
-/// ```
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut output = None;
-    let mut runtime = Runtime::new(FirstReady::new());
-    let mut executor = runtime.executor();
-    executor.spawn("block_on", async { output = Some(future.await) });
-    let end = executor.run(u64::MAX);
-    drop(executor);
-    match (end, output) {
-        (Ok(_), Some(output)) => output,
-        (Ok(_), None) => unreachable!("a finished task left its output"),
-        (Err(error), _) => panic!("{error}"),
     }
 }

@@ -6,14 +6,17 @@
 //!
 //! # The parts
 //!
-//! - A [`Runtime`] is long-lived. It has the schedule, the [`Clock`], the [`Halt`] flag, the wakers
-//!   and the count of steps.
+//! - A [`Runtime`] is long-lived. It has the schedule, the [`Clock`], the [`Halt`] flag, the
+//!   wakers, the detached tasks and the count of steps.
 //! - An [`Executor`] is short-lived, borrows the runtime and owns the tasks. Dropping it is a
 //!   crash: the tasks end mid-flight, and the next executor of the same runtime carries on with
 //!   clock, schedule and count where they stood. It allocates nothing but one box for each future.
 //! - A task is one future that was [spawned](Executor::spawn), and may borrow what outlives the
 //!   executor. It runs until its next `.await` that has to wait; [`yield_now`] waits for nothing
 //!   but the schedule.
+//! - A detached task was spawned by a [`Spawner`], which also works inside other tasks. It borrows
+//!   nothing and belongs to the runtime: it survives the executor, the next executor continues it,
+//!   and no run waits for its end. [`Runtime::kill_tasks`] ends all of them.
 //!
 //! # Steps and time
 //!
@@ -24,7 +27,7 @@
 //!
 //! # Wake-ups
 //!
-//! To wake a task is to set its bit in one word: waking twice is waking once, and the order of
+//! To wake a task is to set its bit in a word: waking twice is waking once, and the order of
 //! wake-ups does not matter. The bit belongs to the slot of the task. So a waker that is kept
 //! longer than its task does no harm, but may cost whoever has the slot by then a spurious poll,
 //! which is a step like any other and which every future must bear.
@@ -36,7 +39,7 @@
 //! anything. That is as much as it can promise. A task that looks at the outside world is on its
 //! own, as is one that sends its [`Waker`](std::task::Waker) to another thread: wakers allow that
 //! (they are `Send`, and the flag they raise is atomic), but when the wake-up arrives is then up to
-//! the machine.
+//! the machine. [`Runtime::foreign_wake`] tells afterwards whether that has happened.
 //!
 //! # Examples
 //!
@@ -74,10 +77,19 @@
 //! # Ok::<(), blocktwin::exec::ExecError>(())
 //! ```
 
+mod block_on;
 mod clock;
+mod detached;
 mod executor;
+mod halt;
+mod home;
+mod join;
+mod outcome;
+mod runnable;
 mod runtime;
 mod schedule;
+mod slots;
+mod spawner;
 mod task;
 mod wake;
 mod yield_now;
@@ -85,9 +97,15 @@ mod yield_now;
 #[cfg(test)]
 mod tests;
 
+pub use block_on::block_on;
 pub use clock::{Clock, Sleep};
-pub use executor::{ExecError, Executor, Outcome, block_on};
-pub use runtime::{Halt, Runtime};
+pub use executor::Executor;
+pub use halt::Halt;
+pub use join::{Aborted, JoinHandle};
+pub use outcome::{ExecError, Outcome};
+pub use runnable::{Runnable, RunnableIter};
+pub use runtime::Runtime;
 pub use schedule::{FirstReady, RandomSchedule, RoundRobin, Schedule};
-pub use task::{MAX_TASKS, Runnable, RunnableIter, TaskId};
+pub use spawner::Spawner;
+pub use task::{MAX_TASKS, TaskId};
 pub use yield_now::{YieldNow, yield_now};

@@ -1,17 +1,26 @@
 //! What outlives a power cycle.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
 
 use super::clock::Clock;
+use super::detached::Detached;
 use super::executor::Executor;
+use super::halt::Halt;
+use super::home::Home;
 use super::schedule::Schedule;
+use super::slots::Slots;
+use super::spawner::{Queue, Spawner};
+use super::task::TaskId;
 use super::wake::Wakeups;
 
-/// The long-lived part of the executor: schedule, clock, wakers and the count of steps.
+/// The long-lived part of the executor: schedule, clock, wakers, detached tasks and the count of
+/// steps.
 ///
 /// Tasks live in an [`Executor`], which borrows the runtime. One after another can do so, and each
-/// carries on where the last one ended; see the [module documentation](super).
+/// carries on where the last one ended; see the [module documentation](super). Only those tasks
+/// that were spawned by a [`Spawner`] live here. Dropping the runtime [kills](Self::kill_tasks)
+/// them.
 ///
 /// # Examples
 ///
@@ -32,8 +41,16 @@ pub struct Runtime<S> {
     pub(super) schedule: S,
     pub(super) clock: Clock,
     pub(super) halt: Halt,
+    pub(super) home: Arc<Home>,
     pub(super) wakeups: Wakeups,
+    /// Of all tasks, those of the executor as well.
+    pub(super) slots: Slots,
+    pub(super) detached: Detached,
     pub(super) steps: u64,
+    /// The task that is being polled; left when it panics, until it is dropped or the next run.
+    pub(super) polled: Option<TaskId>,
+    /// The name of the task that panicked; set when that is dropped.
+    pub(super) polled_name: Option<Arc<str>>,
 }
 
 impl<S: Schedule> Runtime<S> {
@@ -50,17 +67,24 @@ impl<S: Schedule> Runtime<S> {
     /// assert_eq!(runtime.steps(), 0);
     /// ```
     pub fn new(schedule: S) -> Self {
+        let home = Arc::new(Home::new());
         Self {
             schedule,
             clock: Clock::new(),
-            halt: Halt { requested: Rc::default() },
-            wakeups: Wakeups::new(),
+            halt: Halt::new(),
+            wakeups: Wakeups::new(Arc::clone(&home)),
+            slots: Slots::default(),
+            detached: Detached::new(Queue::new(Arc::clone(&home))),
+            home,
             steps: 0,
+            polled: None,
+            polled_name: None,
         }
     }
 
-    /// Gives an executor without tasks: the machine is switched on.
+    /// Gives an executor without tasks of its own: the machine is switched on.
     ///
+    /// The detached tasks that are alive go on when it runs.
     /// A [request to halt](Halt::request) from before this call is void. Does not allocate.
     ///
     /// # Examples
@@ -74,6 +98,7 @@ impl<S: Schedule> Runtime<S> {
     /// ```
     pub fn executor(&mut self) -> Executor<'_, S> {
         self.halt.take();
+        self.slots.free_scoped();
         Executor::new(self)
     }
 
@@ -103,6 +128,122 @@ impl<S: Schedule> Runtime<S> {
     /// See [`Halt`].
     pub fn halt(&self) -> Halt {
         self.halt.clone()
+    }
+
+    /// Gives a handle by which detached tasks can be spawned.
+    ///
+    /// # Examples
+    ///
+    /// See [`Spawner`].
+    pub fn spawner(&self) -> Spawner {
+        Spawner::new(Arc::clone(self.detached.queue()))
+    }
+
+    /// Drops all detached tasks mid-flight.
+    ///
+    /// Those with a slot are dropped first, in ascending order of [id](super::TaskId), then those
+    /// that were spawned since the last step, in order of spawning. What a task spawns while it is
+    /// dropped is dropped as well, until none is left. The handles give
+    /// [`Aborted`](super::Aborted).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{Aborted, FirstReady, Runtime, block_on};
+    ///
+    /// let mut runtime = Runtime::new(FirstReady::new());
+    /// let flusher = runtime.spawner().spawn("flusher", std::future::pending::<()>());
+    /// runtime.kill_tasks();
+    /// assert!(!runtime.has_tasks());
+    /// assert_eq!(block_on(flusher), Err(Aborted));
+    /// ```
+    pub fn kill_tasks(&mut self) {
+        if let Some(name) = self.polled.and_then(|task| self.detached.name(task)) {
+            self.keep_polled(name);
+        }
+        self.detached.kill(|task| self.slots.free(task));
+    }
+
+    /// Gives the names of the detached tasks that are alive, in order of spawning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    ///
+    /// let runtime = Runtime::new(FirstReady::new());
+    /// runtime.spawner().spawn("flusher", async {});
+    /// runtime.spawner().spawn("trimmer", async {});
+    /// assert_eq!(runtime.tasks(), ["flusher".into(), "trimmer".into()]);
+    /// ```
+    pub fn tasks(&self) -> Vec<Arc<str>> {
+        self.detached.names()
+    }
+
+    /// Tells whether any detached task is alive. Cheap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    ///
+    /// let runtime = Runtime::new(FirstReady::new());
+    /// assert!(!runtime.has_tasks());
+    /// runtime.spawner().spawn("flusher", async {});
+    /// assert!(runtime.has_tasks());
+    /// ```
+    pub fn has_tasks(&self) -> bool {
+        !self.detached.is_empty()
+    }
+
+    /// Gives the name of the task that panicked, after a panic passed through
+    /// [`run`](Executor::run), and `None` after any other end of a run.
+    ///
+    /// The name is kept until the next run, even if the executor or the task is dropped first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    ///
+    /// let mut runtime = Runtime::new(FirstReady::new());
+    /// let run = AssertUnwindSafe(|| {
+    ///     let mut executor = runtime.executor();
+    ///     executor.spawn("client", async {});
+    ///     executor.spawn("clumsy", async { panic!("oops") });
+    ///     executor.run(10)
+    /// });
+    /// assert!(catch_unwind(run).is_err());
+    /// assert_eq!(runtime.polling().as_deref(), Some("clumsy"));
+    /// ```
+    pub fn polling(&self) -> Option<Arc<str>> {
+        self.polled_name.clone().or_else(|| self.detached.name(self.polled?))
+    }
+
+    /// Tells whether a thread other than the runtime's ever woke or spawned one of its tasks.
+    ///
+    /// The runtime's thread is the one that made it. Its own wake-ups never count, be they within a
+    /// run or between two.
+    ///
+    /// The machine decides when such a wake-up arrives, so the run may not repeat. Use this to
+    /// explain that, not to steer a run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime, yield_now};
+    ///
+    /// let mut runtime = Runtime::new(FirstReady::new());
+    /// let mut executor = runtime.executor();
+    /// executor.spawn("client", yield_now());
+    /// executor.run(10)?;
+    /// drop(executor);
+    /// assert!(!runtime.foreign_wake());
+    /// # Ok::<(), blocktwin::exec::ExecError>(())
+    /// ```
+    pub fn foreign_wake(&self) -> bool {
+        self.home.saw_foreign()
     }
 
     /// Counts the steps that all executors of this runtime took.
@@ -169,63 +310,42 @@ impl<S: Schedule> Runtime<S> {
     }
 }
 
-/// A handle by which a task stops the run at once, as a loss of power would.
-///
-/// Clones are cheap and stop the same run.
-///
-/// # Examples
-///
-/// ```
-/// use blocktwin::exec::{FirstReady, Outcome, Runtime};
-/// use std::future::pending;
-///
-/// let mut runtime = Runtime::new(FirstReady::new());
-/// let halt = runtime.halt();
-/// let mut executor = runtime.executor();
-/// executor.spawn("crash", async move {
-///     halt.request();
-///     // The task itself goes on until it waits. So let it wait for good.
-///     pending::<()>().await;
-/// });
-/// executor.spawn("bystander", async { unreachable!("stopped before") });
-/// assert_eq!(executor.run(10)?, Outcome::Halted);
-/// # Ok::<(), blocktwin::exec::ExecError>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Halt {
-    /// Set when a stop is asked for, cleared when a run has stopped for it or a new executor
-    /// begins.
-    requested: Rc<Cell<bool>>,
-}
-
-impl Halt {
-    /// Stops the run as soon as the task that is being polled waits or ends.
-    ///
-    /// No other task takes a step; [`run`](Executor::run) gives
-    /// [`Outcome::Halted`](super::Outcome::Halted), even if no task is left. A request between two
-    /// runs of an executor stops the later one before its first step. Asking twice is asking once.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use blocktwin::exec::{FirstReady, Outcome, Runtime};
-    ///
-    /// let mut runtime = Runtime::new(FirstReady::new());
-    /// let halt = runtime.halt();
-    /// let mut executor = runtime.executor();
-    /// executor.spawn("client", async {});
-    ///
-    /// halt.request();
-    /// assert_eq!(executor.run(10)?, Outcome::Halted);
-    /// assert_eq!(executor.run(10)?, Outcome::Finished); // one request stops one run
-    /// # Ok::<(), blocktwin::exec::ExecError>(())
-    /// ```
-    pub fn request(&self) {
-        self.requested.set(true);
+impl<S: Schedule> Runtime<S> {
+    /// Gives slots to the tasks that were spawned since the last step.
+    #[inline]
+    pub(super) fn admit(&mut self) {
+        if !self.detached.queue().is_empty() {
+            self.admit_queued();
+        }
     }
 
-    #[inline]
-    pub(super) fn take(&self) -> bool {
-        self.requested.take()
+    #[cold]
+    fn admit_queued(&mut self) {
+        while let Some(slot) = self.slots.lowest_free()
+            && let Some(task) = self.detached.queue().pop()
+        {
+            self.slots.take(slot, true);
+            self.wakeups.prepare(slot);
+            self.detached.admit(slot, task);
+            self.schedule.spawned(slot);
+        }
+    }
+
+    /// Polls a detached task once.
+    pub(super) fn poll_detached(&mut self, task: TaskId) {
+        let mut context = Context::from_waker(self.wakeups.waker(task));
+        if self.detached.poll(task, &mut context).is_ready() {
+            self.slots.free(task);
+            drop(self.detached.remove(task));
+        }
+    }
+}
+
+impl<S> Runtime<S> {
+    /// Remembers the name of the task that panicked, as the task is about to be dropped.
+    #[cold]
+    pub(super) fn keep_polled(&mut self, name: Arc<str>) {
+        self.polled = None;
+        self.polled_name = Some(name);
     }
 }

@@ -1,6 +1,7 @@
 //! Who runs next.
 
-use super::task::{Runnable, TaskId};
+use super::runnable::Runnable;
+use super::task::TaskId;
 use crate::rng::{Purpose, Rng};
 
 /// Decides, step by step, which task runs.
@@ -12,7 +13,7 @@ use crate::rng::{Purpose, Rng};
 /// # The calls
 ///
 /// - [`spawned`](Self::spawned) once for each task, when it is spawned and before it can be among
-///   the runnable.
+///   the runnable; for a [detached](super::Spawner::spawn) task, when it gets its slot.
 /// - [`next`](Self::next) once for every step, right before it, even if only one task can run. The
 ///   answer always is carried out.
 ///
@@ -36,7 +37,7 @@ use crate::rng::{Purpose, Rng};
 /// struct LastReady;
 ///
 /// impl Schedule for LastReady {
-///     fn next(&mut self, runnable: Runnable) -> TaskId {
+///     fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
 ///         runnable.iter().last().unwrap_or(runnable.first())
 ///     }
 /// }
@@ -54,7 +55,7 @@ pub trait Schedule {
     /// Chooses which of the runnable tasks takes the next step.
     ///
     /// The answer has to be one of `runnable`; any other makes the executor panic.
-    fn next(&mut self, runnable: Runnable) -> TaskId;
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId;
 
     /// Learns of a new task; whatever was known of an earlier one with this id is void.
     ///
@@ -65,7 +66,7 @@ pub trait Schedule {
 }
 
 impl<S: Schedule + ?Sized> Schedule for &mut S {
-    fn next(&mut self, runnable: Runnable) -> TaskId {
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         (**self).next(runnable)
     }
 
@@ -75,7 +76,7 @@ impl<S: Schedule + ?Sized> Schedule for &mut S {
 }
 
 impl<S: Schedule + ?Sized> Schedule for Box<S> {
-    fn next(&mut self, runnable: Runnable) -> TaskId {
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         (**self).next(runnable)
     }
 
@@ -124,17 +125,14 @@ impl RandomSchedule {
 
 impl Schedule for RandomSchedule {
     #[inline]
-    fn next(&mut self, runnable: Runnable) -> TaskId {
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         let count = runnable.count() as u64;
         if count == 1 {
             return runnable.first();
         }
-        let skip = self.rng.below(count);
-        let mut tasks = runnable.iter();
-        for _ in 0..skip {
-            tasks.next();
-        }
-        tasks.next().unwrap_or_else(|| runnable.first())
+        #[expect(clippy::cast_possible_truncation, reason = "less than MAX_TASKS")]
+        let position = self.rng.below(count) as usize;
+        runnable.nth(position).unwrap_or_else(|| runnable.first())
     }
 }
 
@@ -176,7 +174,7 @@ impl RoundRobin {
 
 impl Schedule for RoundRobin {
     #[inline]
-    fn next(&mut self, runnable: Runnable) -> TaskId {
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         let task = self.last.map_or_else(|| runnable.first(), |last| runnable.after(last));
         self.last = Some(task);
         task
@@ -219,7 +217,7 @@ impl FirstReady {
 
 impl Schedule for FirstReady {
     #[inline]
-    fn next(&mut self, runnable: Runnable) -> TaskId {
+    fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         runnable.first()
     }
 }

@@ -1,6 +1,12 @@
 //! The promises of the executor, one test each: schedules, limits and errors.
 
+mod choices;
 mod crash;
+mod detached;
+mod foreign;
+mod join;
+mod many;
+mod panics;
 mod time;
 
 use std::cell::{Cell, RefCell};
@@ -172,34 +178,6 @@ fn runs_in_pieces_are_one_run() {
     while executor.run(1).is_err() {}
     drop(executor);
     assert_eq!(order.into_inner(), "bcbabaacabcc");
-}
-
-#[test]
-fn all_slots_can_be_used() {
-    let ran = RefCell::new(Vec::new());
-    let mut runtime = Runtime::new(RoundRobin::new());
-    let mut executor = runtime.executor();
-    for number in 0..MAX_TASKS {
-        let ran = &ran;
-        let task = executor.spawn("one of many", async move {
-            yield_now().await;
-            ran.borrow_mut().push(number);
-        });
-        assert_eq!(task.index(), number);
-    }
-    assert_eq!(executor.run(1_000), Ok(Outcome::Finished));
-    assert_eq!(*ran.borrow(), (0..MAX_TASKS).collect::<Vec<_>>());
-}
-
-#[test]
-#[should_panic(expected = "cannot spawn \"one more\": 64 tasks are alive already")]
-fn one_task_too_many_panics() {
-    let mut runtime = Runtime::new(FirstReady::new());
-    let mut executor = runtime.executor();
-    for _ in 0..MAX_TASKS {
-        executor.spawn("one of many", pending());
-    }
-    executor.spawn("one more", pending());
 }
 
 #[test]
