@@ -63,6 +63,7 @@ mod geometry;
 mod in_flight;
 mod open;
 mod options;
+mod pointer;
 mod source;
 
 #[cfg(test)]
@@ -84,6 +85,9 @@ use std::future::Future;
 ///
 /// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
 /// request; what a cancelled write leaves is clause 3.
+///
+/// A `&D`, `Box<D>` or `Arc<D>` is a device if `D` is one. Use [`DynDevice`] where a `dyn Device` is
+/// wanted, which does not exist.
 ///
 /// # Example
 ///
