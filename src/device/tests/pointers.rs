@@ -26,10 +26,13 @@ fn check_every_method(device: impl Device) {
 #[test]
 fn a_pointer_to_a_device_is_the_device() {
     check_every_method(device());
-    check_every_method(&device());
+    let by_reference = device();
+    check_every_method(&by_reference);
+    assert_eq!(write(&by_reference, 0, &[7; 1024]), Err(DeviceError::Closed), "it is one device");
     check_every_method(Box::new(device()));
     check_every_method(Arc::new(device()));
-    check_every_method(&Arc::new(Box::new(device())));
+    let nested = Arc::new(Box::new(device()));
+    check_every_method(&nested);
     let shared = Arc::new(device());
     check_every_method(Arc::clone(&shared));
     assert_eq!(write(&shared, 0, &[7; 1024]), Err(DeviceError::Closed), "it is one device");
@@ -54,7 +57,8 @@ fn a_read_only_device_is_so_behind_every_pointer() {
     fn says_so(device: impl Device) -> bool {
         device.is_read_only()
     }
-    assert!(says_so(&read_only()) && says_so(Box::new(read_only())));
+    let device = read_only();
+    assert!(says_so(&device) && says_so(Box::new(read_only())));
     assert!(says_so(Arc::new(read_only())) && says_so(DynDevice::new(read_only())));
 }
 
