@@ -86,8 +86,8 @@ use std::future::Future;
 /// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
 /// request; what a cancelled write leaves is clause 3.
 ///
-/// A `&D`, `Box<D>` or `Arc<D>` is a device if `D` is one. Use [`DynDevice`] where a `dyn Device` is
-/// wanted, which does not exist.
+/// A `&D`, `Box<D>` or `Arc<D>` is a device if `D` is one. There is no `dyn Device`; use
+/// [`DynDevice`] instead.
 ///
 /// # Example
 ///
@@ -174,9 +174,9 @@ pub trait Device: Send + Sync {
     /// Refuses every later request, waits for those under way, and flushes (clause 4). Once a close
     /// has flushed, another does nothing.
     ///
-    /// A request whose future was dropped is no longer under way. One whose future is neither polled
-    /// nor dropped keeps close waiting. Where the future of a close is dropped, the device stays
-    /// closed, and another close flushes it.
+    /// A request is under way from the first poll of its future until the future is ready or
+    /// dropped, so one that is neither polled nor dropped keeps close waiting. If the future of a
+    /// close is dropped, the device stays closed, and another close flushes it.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ pub(super) enum Answer {
     Error(Errno),
     /// An error of this kind without an errno, and nothing is done.
     Kind(io::ErrorKind),
-    /// As it should be, but only after it has suspended so many times more.
+    /// As it should be, after the call has suspended this many more times.
     Slow(u32),
     /// A transfer stops after this many bytes.
     Short(usize),
