@@ -4,6 +4,8 @@ use super::{
     BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef, WriteOptions,
 };
 use futures::future::{BoxFuture, FutureExt};
+use std::any::Any;
+use std::fmt;
 
 /// Any [`Device`], at the price of an allocation for each request.
 ///
@@ -23,13 +25,67 @@ impl DynDevice {
     pub fn new(device: impl Device + 'static) -> Self {
         Self(Box::new(device))
     }
+
+    /// The device itself, if its type is `D`.
+    ///
+    /// ```
+    /// use blocktwin::device::{DynDevice, FileBackedDevice};
+    /// use std::fs::File;
+    ///
+    /// let file = tempfile::tempfile().unwrap();
+    /// let disk = FileBackedDevice::new_with_block_count(file, 512, 8)?;
+    /// let disk = DynDevice::new(disk);
+    /// let file: &File = disk.downcast_ref::<FileBackedDevice>().expect("its type").file();
+    /// assert_eq!(file.metadata().unwrap().len(), 0);
+    /// # Ok::<(), blocktwin::device::DeviceError>(())
+    /// ```
+    pub fn downcast_ref<D: Device + 'static>(&self) -> Option<&D> {
+        let device: &dyn Any = &*self.0;
+        device.downcast_ref()
+    }
+
+    /// Gives the device back, if its type is `D`.
+    ///
+    /// ```
+    /// use blocktwin::device::{Device, DynDevice, FileBackedDevice};
+    /// use std::sync::Arc;
+    ///
+    /// let file = tempfile::tempfile().unwrap();
+    /// let disk = FileBackedDevice::new_with_block_count(file, 512, 8)?;
+    /// let disk = DynDevice::new(disk);
+    /// let disk = disk.downcast::<Arc<FileBackedDevice>>().expect_err("it is in no Arc");
+    /// let disk: FileBackedDevice = disk.downcast().expect("its type");
+    /// let _file = disk.into_file();
+    /// # Ok::<(), blocktwin::device::DeviceError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The `DynDevice` as it was, if the type of its device is another.
+    pub fn downcast<D: Device + 'static>(self) -> Result<D, Self> {
+        if self.downcast_ref::<D>().is_none() {
+            return Err(self);
+        }
+        let device: Box<dyn Any> = self.0;
+        let Ok(device) = device.downcast() else { unreachable!("its type was looked at") };
+        Ok(*device)
+    }
+}
+
+impl fmt::Debug for DynDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynDevice")
+            .field("geometry", &self.0.geometry())
+            .field("read_only", &self.0.is_read_only())
+            .finish_non_exhaustive()
+    }
 }
 
 type Answer<'a> = BoxFuture<'a, Result<(), DeviceError>>;
 
 /// [`Device`] with boxed futures. Private, as a type with both traits would have every method
 /// twice.
-trait ObjectSafe: Send + Sync {
+trait ObjectSafe: Any + Send + Sync {
     fn geometry(&self) -> Geometry;
     fn is_read_only(&self) -> bool;
     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_>;
@@ -42,7 +98,7 @@ trait ObjectSafe: Send + Sync {
     fn close(&self) -> Answer<'_>;
 }
 
-impl<D: Device> ObjectSafe for D {
+impl<D: Device + 'static> ObjectSafe for D {
     fn geometry(&self) -> Geometry {
         Device::geometry(self)
     }

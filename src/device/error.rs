@@ -107,9 +107,15 @@ pub enum GeometryError {
     },
 }
 
+/// Where there is no errno, the kinds that a device also makes of a count (`WriteZero` and
+/// `UnexpectedEof`) become the same variants as there. Every other kind is kept.
 impl From<io::Error> for DeviceError {
     fn from(error: io::Error) -> Self {
-        Self::Io { kind: error.kind(), errno: error.raw_os_error() }
+        match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::WriteZero, None) => Self::WriteZero,
+            (io::ErrorKind::UnexpectedEof, None) => Self::UnexpectedEof,
+            (kind, errno) => Self::Io { kind, errno },
+        }
     }
 }
 
@@ -133,5 +139,23 @@ mod tests {
         let error = DeviceError::from(io::Error::from(io::ErrorKind::Unsupported));
         assert_eq!(error, DeviceError::Io { kind: io::ErrorKind::Unsupported, errno: None });
         assert_eq!(error.to_string(), "the backing file failed: unsupported");
+    }
+
+    #[test]
+    fn an_error_with_a_message_keeps_its_kind() {
+        let error = DeviceError::from(io::Error::new(io::ErrorKind::InvalidData, "checksum"));
+        assert_eq!(error, DeviceError::Io { kind: io::ErrorKind::InvalidData, errno: None });
+    }
+
+    #[test]
+    fn kinds_that_the_device_has_a_name_for_get_it() {
+        let kinds = [
+            (io::ErrorKind::WriteZero, DeviceError::WriteZero),
+            (io::ErrorKind::UnexpectedEof, DeviceError::UnexpectedEof),
+        ];
+        for (kind, expected) in kinds {
+            assert_eq!(DeviceError::from(io::Error::from(kind)), expected);
+            assert_eq!(DeviceError::from(io::Error::new(kind, "with a message")), expected);
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! The real device: blocks kept in a file.
 
+use super::in_flight::{InFlight, Request};
 use super::options::Heap;
 use super::{
     BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DeviceError, DeviceOptions,
     Geometry, MutableBufferRef, TrimMode, WriteOptions,
 };
 use crate::file::BackingFile;
-use futures::lock::Mutex;
+use futures::lock::{Mutex, MutexGuard};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -36,10 +38,10 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     /// The file may end before the device does, which then reads as zeros.
     may_end_early: bool,
     buffers: Arc<BufferAllocator>,
-    /// Set when close is called; never cleared.
-    closed: AtomicBool,
-    /// Set when close has flushed. Until then, closing again is to try again: the first close may
-    /// have been cancelled, or be under way and about to fail.
+    /// The requests that close waits for, and whether the device is closed.
+    in_flight: InFlight,
+    /// Set when close has flushed, while `syncing` is held. Until then, closing again is to try
+    /// again: the first close may have been cancelled.
     flushed_at_close: AtomicBool,
     /// Set when a sync fails; never cleared, as nobody can tell what the file still holds.
     sync_failed: AtomicBool,
@@ -135,7 +137,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             trim: options.trim,
             may_end_early: options.block_count.is_some(),
             buffers,
-            closed: AtomicBool::new(false),
+            in_flight: InFlight::default(),
             flushed_at_close: AtomicBool::new(false),
             sync_failed: AtomicBool::new(false),
             syncing: Mutex::new(()),
@@ -152,27 +154,31 @@ impl<F: BackingFile> FileBackedDevice<F> {
         self.file
     }
 
-    fn check_open(&self) -> Result<(), DeviceError> {
-        if self.closed.load(Ordering::Acquire) { Err(DeviceError::Closed) } else { Ok(()) }
-    }
-
     fn check_sync(&self) -> Result<(), DeviceError> {
         if self.sync_failed.load(Ordering::Acquire) { Err(DeviceError::SyncFailed) } else { Ok(()) }
     }
 
-    /// Whether a request that changes the `length` bytes at `offset` may go ahead.
-    fn admit_change(&self, offset: u64, length: u64) -> Result<Range<u64>, DeviceError> {
-        self.check_open()?;
+    /// Begins a request that changes the `length` bytes at `offset`, if it may go ahead.
+    fn begin_change(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> Result<(Request<'_>, Range<u64>), DeviceError> {
+        let request = self.in_flight.begin()?;
         let range = self.geometry.check(offset, length)?;
         if self.read_only {
             return Err(DeviceError::ReadOnly);
         }
         self.check_sync()?;
-        Ok(range)
+        Ok((request, range))
     }
 
     async fn sync(&self) -> Result<(), DeviceError> {
-        let _one_at_a_time = self.syncing.lock().await;
+        let one_at_a_time = self.syncing.lock().await;
+        self.sync_alone(&one_at_a_time).await
+    }
+
+    async fn sync_alone(&self, _: &MutexGuard<'_, ()>) -> Result<(), DeviceError> {
         self.check_sync()?;
         loop {
             match self.file.sync_data().await {
@@ -321,7 +327,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
     }
 
     async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
-        self.check_open()?;
+        let _request = self.in_flight.begin()?;
         let range = self.geometry.check(offset, buffer.len() as u64)?;
         self.read_all(range.start, buffer.as_mut_slice()).await
     }
@@ -332,7 +338,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         buffer: BufferRef<'_>,
         options: WriteOptions,
     ) -> Result<(), DeviceError> {
-        let range = self.admit_change(offset, buffer.len() as u64)?;
+        let (_request, range) = self.begin_change(offset, buffer.len() as u64)?;
         self.write_all(range.start, buffer.as_slice()).await?;
         if options.fua && !range.is_empty() {
             self.sync().await?;
@@ -341,17 +347,17 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
-        self.check_open()?;
+        let _request = self.in_flight.begin()?;
         self.sync().await
     }
 
     async fn barrier(&self) -> Result<(), DeviceError> {
-        self.check_open()?;
+        let _request = self.in_flight.begin()?;
         self.sync().await
     }
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        let range = self.admit_change(offset, length)?;
+        let (_request, range) = self.begin_change(offset, length)?;
         if range.is_empty() {
             return Ok(());
         }
@@ -363,12 +369,25 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
     }
 
     async fn close(&self) -> Result<(), DeviceError> {
-        self.closed.store(true, Ordering::Release);
-        if self.flushed_at_close.load(Ordering::Acquire) {
-            return self.check_sync();
+        self.in_flight.close().await;
+        let one_at_a_time = self.syncing.lock().await;
+        // With the lock: a close that waited for another must not sync after that one has returned.
+        if !self.flushed_at_close.load(Ordering::Acquire) {
+            self.sync_alone(&one_at_a_time).await?;
+            self.flushed_at_close.store(true, Ordering::Release);
         }
-        self.sync().await?;
-        self.flushed_at_close.store(true, Ordering::Release);
         Ok(())
+    }
+}
+
+impl<F: BackingFile> fmt::Debug for FileBackedDevice<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileBackedDevice")
+            .field("geometry", &self.geometry)
+            .field("read_only", &self.read_only)
+            .field("trim", &self.trim)
+            .field("closed", &self.in_flight.is_closed())
+            .field("sync_failed", &self.sync_failed.load(Ordering::Acquire))
+            .finish_non_exhaustive()
     }
 }

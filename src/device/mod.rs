@@ -25,8 +25,10 @@
 //!    is refused, or where the write is dropped at that moment, is the one sector unspecified.
 //! 4. **Flush makes durable.** When [`flush`](Device::flush) returns `Ok`, everything that had
 //!    completed before flush was *called* is durable. [`WriteOptions::fua`] means the same for that
-//!    one write. [`close`](Device::close) flushes, may be called again, and every request made
-//!    after it has returned gets [`DeviceError::Closed`].
+//!    one write. [`close`](Device::close) waits for the requests under way, flushes, and may be
+//!    called again. A request made after close was called may get [`DeviceError::Closed`], and one
+//!    made after it has returned always does. After close has returned, no raw call of the device
+//!    is under way, and none is made any more.
 //! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
 //!    become durable before those that had completed when it was called. A plain file has no
 //!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.
@@ -58,8 +60,10 @@ mod dynamic;
 mod error;
 mod file_backed;
 mod geometry;
+mod in_flight;
 mod open;
 mod options;
+mod pointer;
 mod source;
 
 #[cfg(test)]
@@ -81,6 +85,9 @@ use std::future::Future;
 ///
 /// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
 /// request; what a cancelled write leaves is clause 3.
+///
+/// A `&D`, `Box<D>` or `Arc<D>` is a device if `D` is one. There is no `dyn Device`; use
+/// [`DynDevice`] instead.
 ///
 /// # Example
 ///
@@ -164,7 +171,12 @@ pub trait Device: Send + Sync {
         length: u64,
     ) -> impl Future<Output = Result<(), DeviceError>> + Send;
 
-    /// Flushes, and refuses every later request. Once a close has flushed, another does nothing.
+    /// Refuses every later request, waits for those under way, and flushes (clause 4). Once a close
+    /// has flushed, another does nothing.
+    ///
+    /// A request is under way from the first poll of its future until the future is ready or
+    /// dropped, so one that is neither polled nor dropped keeps close waiting. If the future of a
+    /// close is dropped, the device stays closed, and another close flushes it.
     ///
     /// # Errors
     ///

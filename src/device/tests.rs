@@ -1,6 +1,8 @@
 //! The contract, clause by clause, as [`FileBackedDevice`] keeps it.
 
+mod close;
 mod open;
+mod pointers;
 mod requests;
 mod script;
 mod sync;

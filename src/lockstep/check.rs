@@ -8,6 +8,7 @@ use crate::disk::Medium;
 use crate::scenario::{Expectation, Profile, Scenario, generate, parse, print};
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::ops::Range;
 
 /// So many seeds a check runs unless it is told otherwise.
@@ -51,6 +52,15 @@ pub struct Check<S> {
     seeds: Range<u64>,
     profile: Profile,
     adapt: Box<dyn Fn(&mut Scenario)>,
+}
+
+impl<S> fmt::Debug for Check<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("seeds", &self.seeds)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Subject> Check<S> {

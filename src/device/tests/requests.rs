@@ -136,31 +136,6 @@ fn a_buffer_of_the_heap_makes_the_round_trip() {
     assert_eq!(sectors(buffer.as_slice()), [0, 0, 7, 7]);
 }
 
-/// Uses a device as whoever does not know its type.
-fn check_every_method(device: &impl Device) {
-    assert_eq!((device.geometry().size(), device.is_read_only()), (SIZE as u64, false));
-    for (request, change) in changes().into_iter().chain(syncs()) {
-        assert_eq!(change(device), Ok(()), "{request}");
-    }
-    assert_eq!(write(device, 1024, &[7; 1024]), Ok(()));
-    assert_eq!(read(device, 1024, 1024), Ok(vec![7; 1024]));
-    assert_eq!(block_on(device.allocate_buffer(1000)).unwrap().len(), 1000);
-    let refused = DeviceError::OutOfRange { offset: 1 << 20, length: 0, size: SIZE as u64 };
-    assert_eq!(read(device, 1 << 20, 0), Err(refused));
-    assert_eq!(block_on(device.close()), Ok(()));
-    for (request, change) in changes().into_iter().chain(syncs()) {
-        assert_eq!(change(device), Err(DeviceError::Closed), "{request}");
-    }
-}
-
-#[test]
-fn a_dyn_device_is_the_device() {
-    check_every_method(&device());
-    check_every_method(&DynDevice::new(device()));
-    let read_only = device_with(DeviceOptions::new(BLOCK).read_only(true), SIZE);
-    assert!(DynDevice::new(read_only).is_read_only());
-}
-
 /// Compiles only where devices and all of their futures are `Send`.
 #[test]
 fn everything_is_send() {

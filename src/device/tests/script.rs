@@ -14,6 +14,10 @@ pub(super) enum Answer {
     Right,
     /// This error, and nothing is done.
     Error(Errno),
+    /// An error of this kind without an errno, and nothing is done.
+    Kind(io::ErrorKind),
+    /// As it should be, after the call has suspended this many more times.
+    Slow(u32),
     /// A transfer stops after this many bytes.
     Short(usize),
     /// A transfer claims this many bytes, and does nothing.
@@ -59,7 +63,7 @@ impl Script {
         self.lock().forever = Some(answer);
     }
 
-    /// The raw calls since the last time.
+    /// The raw calls that took effect since the last time.
     pub(super) fn raw_calls(&self) -> Vec<Raw> {
         std::mem::take(&mut self.lock().calls)
     }
@@ -79,13 +83,25 @@ impl Script {
     /// Waits for the turn of this call, and finds its answer.
     async fn turn(&self, call: Raw) -> io::Result<(MutexGuard<'_, State>, Answer)> {
         yield_now().await;
+        let answer = self.next_answer();
+        if let Answer::Slow(times) = answer {
+            for _ in 0..times {
+                yield_now().await;
+            }
+        }
         let mut state = self.lock();
         state.calls.push(call);
-        let next = state.answers.pop_front().or(state.forever);
-        match next.unwrap_or(Answer::Right) {
+        match answer {
             Answer::Error(errno) => Err(errno.into()),
+            Answer::Kind(kind) => Err(kind.into()),
             answer => Ok((state, answer)),
         }
+    }
+
+    fn next_answer(&self) -> Answer {
+        let mut state = self.lock();
+        let next = state.answers.pop_front().or(state.forever);
+        next.unwrap_or(Answer::Right)
     }
 }
 
@@ -94,7 +110,7 @@ fn count(answer: Answer, length: usize) -> Result<usize, usize> {
     match answer {
         Answer::Short(most) => Ok(length.min(most)),
         Answer::Claim(count) => Err(count),
-        Answer::Right | Answer::Error(_) => Ok(length),
+        Answer::Right | Answer::Slow(_) | Answer::Error(_) | Answer::Kind(_) => Ok(length),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Clauses 2, 7 and 9: what is read, and what becomes of the answers of the file.
 
 use super::*;
-use Answer::{Claim, Error, Right, Short};
+use Answer::{Claim, Error, Kind, Right, Short};
 use std::fs::File;
 use std::io::ErrorKind;
 
@@ -124,6 +124,33 @@ fn errors_keep_their_errno_and_leave_the_device_usable() {
             }
         }
         assert_eq!(block_on(device.flush()), Ok(()));
+    }
+}
+
+#[test]
+fn an_error_without_errno_keeps_its_kind() {
+    let checksum = DeviceError::Io { kind: ErrorKind::InvalidData, errno: None };
+    for (kind, expected) in [
+        (ErrorKind::InvalidData, checksum),
+        (ErrorKind::WriteZero, DeviceError::WriteZero),
+        (ErrorKind::UnexpectedEof, DeviceError::UnexpectedEof),
+    ] {
+        let device = device();
+        device.file().plan(&[Kind(kind), Kind(kind), Kind(kind), Kind(kind)]);
+        assert_eq!(write(&device, 0, &[7; 1024]), Err(expected));
+        assert_eq!(read(&device, 0, 1024), Err(expected));
+        assert_eq!(block_on(device.trim(0, 1024)), Err(expected));
+        assert_eq!(block_on(device.flush()), Err(expected));
+        assert_eq!(block_on(device.flush()), Err(DeviceError::SyncFailed));
+    }
+}
+
+#[test]
+fn an_interruption_without_errno_is_absorbed() {
+    let device = device();
+    for (request, change) in changes().into_iter().chain(syncs()) {
+        device.file().plan(&[Kind(ErrorKind::Interrupted)]);
+        assert_eq!(change(&device), Ok(()), "{request}");
     }
 }
 
