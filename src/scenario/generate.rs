@@ -12,6 +12,9 @@ use faults::{Draft, HONEST, MEDIA};
 mod faults;
 
 #[cfg(test)]
+mod pinned;
+
+#[cfg(test)]
 mod tests;
 
 /// What kind of scenarios a seed gives.
