@@ -289,8 +289,7 @@ impl Accepts {
     fn refuse_requests(&self, scenario: &Scenario) -> Option<String> {
         let spans = scenario.steps.iter().map(|step| step.op.request().and_then(Request::span));
         let is_empty = |span: &Option<(u64, u64)>| span.is_some_and(|(_, length)| length == 0);
-        let (_, op) = spans.zip(1..).find(|(span, _)| is_empty(span) && !self.zero_length)?;
-        let _: u64 = op;
+        let (_, op) = spans.zip(1_u64..).find(|(span, _)| is_empty(span) && !self.zero_length)?;
         Some(format!("the device takes no request of zero bytes; operation {op} is one"))
     }
 }
