@@ -150,8 +150,8 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
         }
     }
 
-    /// Whether the candidate, which is accepted, is the best now: smaller, and with the same kind of
-    /// divergence.
+    /// Whether the candidate, which is fitted already, is the best now: smaller, and with the same
+    /// kind of divergence.
     fn accept(&mut self, candidate: &Scenario) -> Result<bool, RunError> {
         let measure = Measure::of(candidate);
         if measure >= self.measure || self.left == 0 {

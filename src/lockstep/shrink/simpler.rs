@@ -10,8 +10,8 @@ use std::ops::RangeInclusive;
 /// Of so many operations at most, orders are tried out.
 const FEW: usize = 16;
 
-/// Whole scenarios that are simpler, the greatest leaps first. The devices under the same operations
-/// are the nearest that are accepted; the others have still to be fitted.
+/// Whole scenarios that are simpler, the greatest leaps first. Where only the device changes, it is
+/// already the nearest that is accepted. The others still have to be fitted.
 pub(super) fn scenarios(scenario: &Scenario, accepts: &Accepts) -> Vec<Scenario> {
     let mut simpler = Vec::new();
     simpler.extend(fewer_clients(scenario));

@@ -13,8 +13,8 @@ impl Accepts {
     /// passes. What the device can take already stays as it is.
     ///
     /// * Requests keep their numbers of blocks when blocks get larger or smaller. When the device
-    ///   gets smaller, long stretches in which no request begins or ends are shortened, so that what
-    ///   overlapped overlaps still, if there is room.
+    ///   gets smaller, long stretches in which no request begins or ends are shortened, so that
+    ///   what overlapped overlaps still, if there is room.
     /// * A request that the device has to serve stays one, and so does one that it has to refuse.
     /// * Where the device takes no request of zero bytes, such a request gets one block.
     /// * Faults that are not drawn for the device are removed, and so are dropped futures and power

@@ -49,8 +49,8 @@ impl Accepts {
         found.or(usable.first().map(|&(sector, _)| sector)).unwrap_or(drawn)
     }
 
-    /// The block size for a device that is to be generated, if it was drawn to be the sector shifted
-    /// by `bits`: that if it is accepted, or else one as far from the smallest accepted.
+    /// The block size for a device that is to be generated, if it was drawn to be the sector
+    /// shifted by `bits`: that if it is accepted, or else one as far from the smallest accepted.
     pub(in crate::scenario) fn block_for(&self, sector_size: u32, bits: usize) -> u32 {
         let drawn = sector_size << bits;
         let usable = self.usable_pairs().into_iter();
@@ -119,8 +119,8 @@ impl Accepts {
         self.usable_pairs().into_iter().min_by_key(distance).unwrap_or((sector_size, block_size))
     }
 
-    /// How long the file of `to` is, in bytes, to be as that of `from` is: as long as the device, or
-    /// ending in block `blocks`.
+    /// How long the file of `to` is, in bytes, to be as that of `from` is: as long as the device,
+    /// or ending in block `blocks`.
     pub(super) fn nearest_file(&self, from: &DeviceSpec, to: &DeviceSpec, blocks: u64) -> u64 {
         let [old, new] = [from, to].map(|it| u64::from(it.block_size.max(1)));
         let [whole, size] =

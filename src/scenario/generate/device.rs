@@ -7,8 +7,8 @@ use super::{Generator, Profile};
 const LANDMARKS: [u64; 4] = [1 << 31, 1 << 32, 1 << 40, 1 << 44];
 
 impl Generator<'_> {
-    /// Draws a device. Each draw is mapped to what is accepted before the next one, which may depend
-    /// on it.
+    /// Draws a device. Each draw is mapped to what is accepted before the next one, which may
+    /// depend on it.
     pub(super) fn device(&mut self, profile: Profile) -> DeviceSpec {
         let accepts = self.accepts;
         let rng = &mut self.rng;
@@ -37,8 +37,8 @@ impl Generator<'_> {
         DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
     }
 
-    /// How many blocks the device has: a few more than the fewest, or as many as make a landmark, if
-    /// that is accepted.
+    /// How many blocks the device has: a few more than the fewest, or as many as make a landmark,
+    /// if that is accepted.
     fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
         let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
         let drawn = if small {
