@@ -14,7 +14,7 @@ mod tests;
 
 use super::{Options, Report, RunError, Runner, Subject, Verdict};
 use crate::model::Kind;
-use crate::scenario::{Expectation, Scenario};
+use crate::scenario::{Accepts, Expectation, Scenario};
 use measure::Measure;
 
 /// How much a search may cost. Counted in runs and not in time, so that its result is the same on
@@ -69,15 +69,38 @@ impl<S: Subject> Runner<S> {
         budget: Budget,
         progress: impl FnMut(Progress),
     ) -> Result<Option<Shrunk>, RunError> {
+        // TODO(Accepts): take what the subject accepts.
+        let accepts = Accepts::anything().odd_short_writes(true);
+        self.shrink_for(&accepts, scenario, options, budget, progress)
+    }
+
+    /// As [`shrink`](Self::shrink), among the scenarios that are accepted only.
+    fn shrink_for(
+        &mut self,
+        accepts: &Accepts,
+        scenario: &Scenario,
+        options: Options,
+        budget: Budget,
+        progress: impl FnMut(Progress),
+    ) -> Result<Option<Shrunk>, RunError> {
         let quiet = Options { trace: false, ..options };
         let report = self.run(scenario, quiet)?;
         let Some(kind) = report.verdict.kind() else { return Ok(None) };
         let best = Scenario { note: String::new(), expect: None, ..scenario.clone() };
         let measure = Measure::of(&best);
         let left = budget.runs.saturating_sub(1);
-        let runner = &mut *self;
-        let mut search =
-            Search { runner, options: quiet, kind, best, measure, report, runs: 1, left, progress };
+        let mut search = Search {
+            runner: &mut *self,
+            accepts,
+            options: quiet,
+            kind,
+            best,
+            measure,
+            report,
+            runs: 1,
+            left,
+            progress,
+        };
         search.until_none_is_smaller()?;
         let Search { best: mut scenario, mut report, runs, .. } = search;
         if options.trace {
@@ -99,6 +122,8 @@ const SCHEDULES: (u64, u64) = (12, 1);
 /// A search under way.
 struct Search<'r, S, P> {
     runner: &'r mut Runner<S>,
+    /// What the device can take; every candidate is fitted to it before it is measured and run.
+    accepts: &'r Accepts,
     options: Options,
     kind: Kind,
     /// The smallest so far, how small it is, and what running it gave.
@@ -125,7 +150,8 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
         }
     }
 
-    /// Whether the candidate is the best now: smaller, and with the same kind of divergence.
+    /// Whether the candidate, which is fitted already, is the best now: smaller, and with the same
+    /// kind of divergence.
     fn accept(&mut self, candidate: &Scenario) -> Result<bool, RunError> {
         let measure = Measure::of(candidate);
         if measure >= self.measure || self.left == 0 {
@@ -141,8 +167,10 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
         Ok(accepted)
     }
 
-    /// As [`accept`](Self::accept), under any of several schedules.
+    /// As [`accept`](Self::accept), once the candidate is fitted to what the device can take, under
+    /// any of several schedules.
     fn try_out(&mut self, mut candidate: Scenario) -> Result<bool, RunError> {
+        self.accepts.fit(&mut candidate);
         if self.accept(&candidate)? {
             return Ok(true);
         }
@@ -218,7 +246,8 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
 
     /// Whatever concerns more than one operation.
     fn simplify_the_whole(&mut self) -> Result<(), RunError> {
-        self.first_of_each(simpler::scenarios)
+        let accepts = self.accepts;
+        self.first_of_each(|best| simpler::scenarios(best, accepts))
     }
 
     fn simplify_steps(&mut self) -> Result<(), RunError> {

@@ -4,12 +4,16 @@
 //! often, and where on the device it works, and only then the operations. So some scenarios are all
 //! flushes, some never crash, some have every client on the same block.
 
-use super::{DeviceSpec, Op, Scenario, Step, Trim, VERSION};
-use crate::disk::Survivors;
+use super::{Accepts, DeviceSpec, Op, Scenario, Step, VERSION};
+use crate::disk::{FaultClass, Survivors};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
 
+mod device;
 mod faults;
+
+#[cfg(test)]
+mod pinned;
 
 #[cfg(test)]
 mod tests;
@@ -101,11 +105,26 @@ struct Swarm {
 /// assert_ne!(generate(7, Profile::Default), generate(8, Profile::Default));
 /// ```
 pub fn generate(seed: u64, profile: Profile) -> Scenario {
-    let mut generator = Generator {
-        rng: Rng::new(seed, Purpose::Operations),
-        faults: Rng::new(seed, Purpose::Faults),
-        crash: Rng::new(seed, Purpose::Crash),
-    };
+    generate_for(seed, profile, &Accepts::anything().odd_short_writes(true))
+}
+
+/// The scenario of a seed for a device that takes only some: the same for the same arguments and
+/// version of this crate. It passes [`Accepts::check`], unless the device takes nothing at all.
+///
+/// What is drawn is mapped to what the device takes, before anything that depends on it is drawn.
+/// So about as many requests have to be refused as [`generate`] makes, and they are as often at the
+/// ends of the device and of its file.
+///
+/// ```
+/// use blocktwin::scenario::{Accepts, Profile, generate_for};
+///
+/// let accepts = Accepts::anything().sector_sizes(&[4096]).blocks(8..=1024);
+/// let device = generate_for(7, Profile::Default, &accepts).device;
+/// assert_eq!(device.sector_size, 4096);
+/// assert!((8..=1024).contains(&device.block_count));
+/// ```
+pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario {
+    let mut generator = Generator::new(seed, accepts);
     let device = generator.device(profile);
     let swarm = generator.swarm(profile, &device);
     Scenario {
@@ -120,46 +139,25 @@ pub fn generate(seed: u64, profile: Profile) -> Scenario {
     }
 }
 
-struct Generator {
+struct Generator<'a> {
+    accepts: &'a Accepts,
     rng: Rng,
     faults: Rng,
     crash: Rng,
 }
 
-/// Sizes of devices near which arithmetic goes wrong, in bytes.
-const LANDMARKS: [u64; 4] = [1 << 31, 1 << 32, 1 << 40, 1 << 44];
-
-impl Generator {
-    fn device(&mut self, profile: Profile) -> DeviceSpec {
-        let rng = &mut self.rng;
-        let sector_size = if rng.chance(1, 8) { 4096 } else { 512 };
-        let block_size = sector_size << rng.weighted(&[4, 1, 1, 3]);
-        let small = match profile {
-            Profile::Default | Profile::Hostile => rng.chance(7, 8),
-            Profile::Durability | Profile::Heavy => true,
-        };
-        let block_count = if small {
-            let most = *rng.pick(&[4, 8, 16, 64]);
-            rng.between(1, most)
-        } else {
-            rng.pick(&LANDMARKS) / u64::from(block_size) + rng.below(64)
-        };
-        let size = block_count * u64::from(block_size);
-        let file_length = match rng.weighted(&[5, 1, 1, 1]) {
-            0 => size,
-            1 => 0,
-            2 => rng.below(block_count) * u64::from(block_size),
-            _ => rng.below(size.min(1 << 20)),
-        };
-        let heap_blocks = if rng.chance(1, 2) { rng.between(1, 8) } else { 256 };
-        // At most 256 blocks of 32 KiB.
-        let heap = u32::try_from(heap_blocks * u64::from(block_size)).unwrap_or(block_size);
-        let trim = *rng.pick(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore]);
-        let read_only = profile == Profile::Default && rng.chance(1, 64);
-        DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
+impl<'a> Generator<'a> {
+    fn new(seed: u64, accepts: &'a Accepts) -> Self {
+        Self {
+            accepts,
+            rng: Rng::new(seed, Purpose::Operations),
+            faults: Rng::new(seed, Purpose::Faults),
+            crash: Rng::new(seed, Purpose::Crash),
+        }
     }
 
     fn swarm(&mut self, profile: Profile, device: &DeviceSpec) -> Swarm {
+        let accepts = self.accepts;
         let rng = &mut self.rng;
         let usual: [u32; DRAWS.len()] = match profile {
             Profile::Default | Profile::Hostile => [30, 30, 4, 6, 8, 4, 1, 2, 4, 3],
@@ -182,6 +180,7 @@ impl Generator {
         if media {
             kinds.extend(some(rng, &MEDIA));
         }
+        kinds.retain(|draft| draft.classes().iter().any(|&class| accepts.takes(class)));
         let clients = match profile {
             Profile::Heavy => 4,
             _ if rng.chance(1, 2) => 1,
@@ -201,8 +200,8 @@ impl Generator {
             } else {
                 often
             },
-            drops: if heavy || rng.chance(1, 4) { 48 } else { 0 },
-            crashes: if heavy || rng.chance(1, 3) { 40 } else { 0 },
+            drops: often_if(heavy || rng.chance(1, 4), 48, accepts.takes(FaultClass::Dropped)),
+            crashes: often_if(heavy || rng.chance(1, 3), 40, accepts.takes(FaultClass::Crash)),
             kinds,
             clients,
             spots,
@@ -231,7 +230,7 @@ impl Generator {
 
     /// Opens the device again.
     fn revival(&mut self, swarm: &Swarm) -> Step {
-        let op = if self.rng.chance(1, 4) { Op::Reopen } else { Op::Crash(self.survivors(swarm)) };
+        let op = if self.rng.chance(1, 4) { Op::Reopen } else { self.power_failure(swarm) };
         Step { client: self.client(swarm), ..Step::new(op) }
     }
 
@@ -259,7 +258,7 @@ impl Generator {
             Draw::Barrier => Op::Barrier,
             Draw::Close => Op::Close,
             Draw::Reopen => Op::Reopen,
-            Draw::Crash => Op::Crash(self.survivors(swarm)),
+            Draw::Crash => self.power_failure(swarm),
             Draw::Bad => self.bad(swarm, device),
         };
         let mut step = Step { client, ..Step::new(op) };
@@ -269,7 +268,7 @@ impl Generator {
         if self.crash.below(1024) < swarm.drops {
             step.drop_at = Some(self.suspensions());
         }
-        if self.crash.below(1024) < swarm.crashes {
+        if self.crash.below(1024) < swarm.crashes && self.accepts.takes_crash_in(op) {
             step.crash_at = Some((self.suspensions(), self.survivors(swarm)));
         }
         step
@@ -288,7 +287,7 @@ impl Generator {
             0 => 1,
             1 => rng.between(1, longest),
             2 => longest,
-            _ => 0,
+            _ => u64::from(!self.accepts.takes_zero_length()),
         };
         let room = device.block_count - length;
         let offset = match rng.weighted(&[6, 1, 1, 2]) {
@@ -330,9 +329,16 @@ impl Generator {
         }
     }
 
+    /// A power failure, or a reopening if the device takes none.
+    fn power_failure(&mut self, swarm: &Swarm) -> Op {
+        let survivors = self.survivors(swarm);
+        if self.accepts.takes(FaultClass::Crash) { Op::Crash(survivors) } else { Op::Reopen }
+    }
+
     fn survivors(&mut self, swarm: &Swarm) -> Survivors {
         let seed = self.crash.next_u64() >> 32;
-        if swarm.hostile && self.crash.chance(1, 2) {
+        let damages = swarm.hostile && self.crash.chance(1, 2);
+        if damages && self.accepts.takes_crashes_beyond_contract() {
             let beyond = [Survivors::TornBytes, Survivors::Garbage, Survivors::Unreadable];
             return self.crash.pick(&beyond)(seed);
         }
@@ -340,4 +346,9 @@ impl Generator {
         let drawn = self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]);
         Survivors::from_code(drawn as u64, seed).unwrap_or(Survivors::None)
     }
+}
+
+/// How often, of 1024 operations, something occurs that this scenario has and the device takes.
+fn often_if(has: bool, often: u64, takes: bool) -> u64 {
+    if has && takes { often } else { 0 }
 }

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows how a scenario is run.
 
+mod accepts;
 pub mod codec;
 mod generate;
 mod text;
@@ -15,8 +16,9 @@ mod variant;
 #[cfg(test)]
 mod tests;
 
+pub use accepts::{Accepts, NotAccepted};
 pub use codec::{decode, encode};
-pub use generate::{Profile, generate};
+pub use generate::{Profile, generate, generate_for};
 pub use text::{ScenarioError, parse, print};
 
 use crate::device::{Geometry, GeometryError, TrimMode};
@@ -89,7 +91,7 @@ pub struct DeviceSpec {
 }
 
 /// [`TrimMode`], as it is written in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Trim {
     /// [`TrimMode::Scribble`]
     #[default]

@@ -4,14 +4,15 @@
 use crate::device::Geometry;
 use crate::disk::{Dirty, Fault, FaultKind, Survivors};
 use crate::model::Request;
-use crate::scenario::{DeviceSpec, Op, Scenario, Step, Trim};
+use crate::scenario::{Accepts, DeviceSpec, Op, Scenario, Step, Trim};
 use std::ops::RangeInclusive;
 
 /// Of so many operations at most, orders are tried out.
 const FEW: usize = 16;
 
-/// Whole scenarios that are simpler, the greatest leaps first.
-pub(super) fn scenarios(scenario: &Scenario) -> Vec<Scenario> {
+/// Whole scenarios that are simpler, the greatest leaps first. Where only the device changes, it is
+/// already the nearest that is accepted. The others still have to be fitted.
+pub(super) fn scenarios(scenario: &Scenario, accepts: &Accepts) -> Vec<Scenario> {
     let mut simpler = Vec::new();
     simpler.extend(fewer_clients(scenario));
     let calm: [fn(&mut Step); 3] =
@@ -20,7 +21,8 @@ pub(super) fn scenarios(scenario: &Scenario) -> Vec<Scenario> {
     simpler.extend(sectors_of_512(scenario));
     simpler.extend(smaller_blocks(scenario));
     simpler.extend([compacted(scenario, false), compacted(scenario, true)].into_iter().flatten());
-    simpler.extend(devices(&scenario.device).map(|device| Scenario { device, ..scenario.clone() }));
+    let devices = devices(&scenario.device).map(|device| accepts.nearest(&device));
+    simpler.extend(devices.map(|device| Scenario { device, ..scenario.clone() }));
     simpler.extend((0..16).map(|schedule| Scenario { schedule, ..scenario.clone() }));
     simpler.push(Scenario { salt: 1, ..scenario.clone() });
     simpler

@@ -2,7 +2,7 @@
 
 use super::super::{DeviceSpec, Op, Step};
 use super::{Generator, Swarm};
-use crate::disk::{Dirty, Fault, FaultKind};
+use crate::disk::{Dirty, Fault, FaultClass, FaultKind};
 use crate::model::Request;
 
 /// A kind of fault whose parameters are still to be drawn.
@@ -57,7 +57,38 @@ pub(super) const MEDIA: [Draft; 6] = [
     Draft::LatentSector,
 ];
 
-impl Generator {
+/// The classes of a failed sync, by what becomes of unsynced data.
+const SYNC_FAILURES: [FaultClass; 3] =
+    [FaultClass::SyncFailedKept, FaultClass::SyncFailedDropped, FaultClass::SyncFailedPartly];
+
+impl Draft {
+    /// The classes of faults that come of this.
+    pub(super) fn classes(self) -> &'static [FaultClass] {
+        match self {
+            Self::Interrupted => &[FaultClass::Interrupted],
+            Self::ShortRead => &[FaultClass::ShortRead],
+            Self::ShortWrite => &[FaultClass::ShortWrite],
+            Self::Eio => &[FaultClass::Eio],
+            Self::Enospc => &[FaultClass::Enospc],
+            Self::EnospcFor => &[FaultClass::EnospcFor],
+            Self::Edquot => &[FaultClass::Edquot],
+            Self::Efbig => &[FaultClass::Efbig],
+            Self::WriteZero => &[FaultClass::WriteZero],
+            Self::SyncFailed => &SYNC_FAILURES,
+            Self::WritebackFailed => &[FaultClass::WritebackFailed],
+            Self::Latency => &[FaultClass::Latency],
+            Self::LateReturn => &[FaultClass::LateReturn],
+            Self::BitFlip => &[FaultClass::BitFlip],
+            Self::LostWrite => &[FaultClass::LostWrite],
+            Self::MisdirectedWrite => &[FaultClass::MisdirectedWrite],
+            Self::MisdirectedRead => &[FaultClass::MisdirectedRead],
+            Self::StaleRead => &[FaultClass::StaleRead],
+            Self::LatentSector => &[FaultClass::LatentSector],
+        }
+    }
+}
+
+impl Generator<'_> {
     /// One fault, or several in a row.
     pub(super) fn faults(&mut self, swarm: &Swarm, device: &DeviceSpec, step: &mut Step) {
         let length = step.op.request().and_then(Request::span).map_or(0, |it| it.1);
@@ -66,13 +97,46 @@ impl Generator {
         let first = u32::try_from(self.faults.weighted(&[6, 2, 1, 1])).unwrap_or(0);
         for (call, _) in (first..).zip(0..count) {
             let draft = *self.faults.pick(&swarm.kinds);
-            let draft = if syncs && self.faults.chance(1, 2) { Draft::SyncFailed } else { draft };
+            let fails = syncs && self.faults.chance(1, 2) && self.sync_failures().next().is_some();
+            let draft = if fails { Draft::SyncFailed } else { draft };
             let kind = self.kind(draft, device, length);
-            step.faults.push(Fault { call, kind });
+            let kind = match kind {
+                FaultKind::ShortWrite(count) => self.short_write(count, swarm, device, step.op),
+                _ => Some(kind),
+            };
+            step.faults.extend(kind.map(|kind| Fault { call, kind }));
         }
     }
 
+    /// The failures of a sync that the device takes.
+    fn sync_failures(&self) -> impl Iterator<Item = FaultClass> {
+        SYNC_FAILURES.into_iter().filter(|&class| self.accepts.takes(class))
+    }
+
+    /// A write that stops short where the device takes it; another fault of the swarm, if there is
+    /// any, for a request of a single sector that cannot stop inside it.
+    fn short_write(
+        &mut self,
+        count: u32,
+        swarm: &Swarm,
+        device: &DeviceSpec,
+        op: Op,
+    ) -> Option<FaultKind> {
+        if let Some(count) = self.accepts.short_write(count, op, device.sector_size) {
+            return Some(FaultKind::ShortWrite(count));
+        }
+        let is_other = |draft: &Draft| *draft != Draft::ShortWrite;
+        let others: Vec<Draft> = swarm.kinds.iter().copied().filter(is_other).collect();
+        if others.is_empty() {
+            return None;
+        }
+        let draft = *self.faults.pick(&others);
+        let length = op.request().and_then(Request::span).map_or(0, |it| it.1);
+        Some(self.kind(draft, device, length))
+    }
+
     fn kind(&mut self, draft: Draft, device: &DeviceSpec, length: u64) -> FaultKind {
+        let failures: Vec<FaultClass> = self.sync_failures().collect();
         let rng = &mut self.faults;
         // Often at the edge of a sector, or a byte beside it.
         let sector = u64::from(device.sector_size);
@@ -95,9 +159,9 @@ impl Generator {
             Draft::Edquot => FaultKind::Edquot,
             Draft::Efbig => FaultKind::Efbig,
             Draft::WriteZero => FaultKind::WriteZero,
-            Draft::SyncFailed => FaultKind::SyncFailed(match rng.below(3) {
-                0 => Dirty::Kept,
-                1 => Dirty::Dropped,
+            Draft::SyncFailed => FaultKind::SyncFailed(match rng.pick(&failures) {
+                FaultClass::SyncFailedKept => Dirty::Kept,
+                FaultClass::SyncFailedDropped => Dirty::Dropped,
                 _ => Dirty::Partly(rng.next_u64() >> 32),
             }),
             Draft::WritebackFailed => FaultKind::WritebackFailed,

@@ -1,15 +1,14 @@
 use super::*;
 use crate::scenario::MAX_TRANSFER;
+use std::sync::LazyLock;
+
+static ANYTHING: LazyLock<Accepts> = LazyLock::new(|| Accepts::anything().odd_short_writes(true));
 
 /// Many scenarios' generators, each with what it has drawn for device and swarm.
-fn generators() -> impl Iterator<Item = (Generator, Swarm, DeviceSpec)> {
+fn generators() -> impl Iterator<Item = (Generator<'static>, Swarm, DeviceSpec)> {
     let of = |profile| (0..1000).map(move |seed| (profile, seed));
     Profile::ALL.into_iter().flat_map(of).map(|(profile, seed)| {
-        let mut generator = Generator {
-            rng: Rng::new(seed, Purpose::Operations),
-            faults: Rng::new(seed, Purpose::Faults),
-            crash: Rng::new(seed, Purpose::Crash),
-        };
+        let mut generator = Generator::new(seed, &ANYTHING);
         let device = generator.device(profile);
         let swarm = generator.swarm(profile, &device);
         (generator, swarm, device)

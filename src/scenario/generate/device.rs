@@ -1,0 +1,57 @@
+//! Which device a scenario has.
+
+use super::super::{DeviceSpec, Trim};
+use super::{Generator, Profile};
+
+/// Sizes of devices near which arithmetic goes wrong, in bytes.
+const LANDMARKS: [u64; 4] = [1 << 31, 1 << 32, 1 << 40, 1 << 44];
+
+impl Generator<'_> {
+    /// Draws a device. Each draw is mapped to what is accepted before the next one, which may
+    /// depend on it.
+    pub(super) fn device(&mut self, profile: Profile) -> DeviceSpec {
+        let accepts = self.accepts;
+        let rng = &mut self.rng;
+        let sector_size = accepts.sector_for(if rng.chance(1, 8) { 4096 } else { 512 });
+        let block_size = accepts.block_for(sector_size, rng.weighted(&[4, 1, 1, 3]));
+        let small = match profile {
+            Profile::Default | Profile::Hostile => rng.chance(7, 8),
+            Profile::Durability | Profile::Heavy => true,
+        };
+        let block_count = self.block_count(small, block_size);
+        let rng = &mut self.rng;
+        let size = block_count * u64::from(block_size);
+        let file_length = match rng.weighted(&[5, 1, 1, 1]) {
+            0 => size,
+            1 => 0,
+            2 => rng.below(block_count) * u64::from(block_size),
+            _ => rng.below(size.min(1 << 20)),
+        };
+        let file_length = accepts.file_for(size, file_length);
+        let heap_blocks = if rng.chance(1, 2) { rng.between(1, 8) } else { 256 };
+        let heap = accepts.heap_for(block_size, heap_blocks * u64::from(block_size));
+        let trim = *rng.pick(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore]);
+        let trim = accepts.trim_for(trim);
+        let read_only = profile == Profile::Default && rng.chance(1, 64);
+        let read_only = accepts.read_only_for(read_only);
+        DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
+    }
+
+    /// How many blocks the device has: a few more than the fewest, or as many as make a landmark,
+    /// if that is accepted.
+    fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
+        let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
+        let drawn = if small {
+            let most = *rng.pick(&[4, 8, 16, 64]);
+            rng.between(1, most)
+        } else {
+            let landmark = rng.pick(&LANDMARKS) / u64::from(block_size);
+            let beyond = rng.below(64);
+            if counts.contains(landmark + beyond) {
+                return landmark + beyond;
+            }
+            beyond + 1
+        };
+        counts.least + (drawn - 1) % (counts.most - counts.least + 1)
+    }
+}
