@@ -9,20 +9,55 @@
 //! shipped: flushes that never sync, barriers that order nothing, trims that outrun their range,
 //! failed syncs that are retried into data loss. And it names them in one sentence.
 //!
+//! # Your own device
+//!
+//! Tell blocktwin how to open your device. This is the whole test:
+//!
+//! ```
+//! use blocktwin::device::{DeviceError, DeviceOptions, FileBackedDevice};
+//! use blocktwin::disk::{SimFile, World};
+//! use blocktwin::lockstep::{Subject, check};
+//! use blocktwin::scenario::DeviceSpec;
+//!
+//! struct Mine;
+//!
+//! impl Subject for Mine {
+//!     type Device = FileBackedDevice<SimFile>; // yours: whatever implements `Device`
+//!
+//!     async fn open(
+//!         &self,
+//!         world: &World,
+//!         spec: &DeviceSpec,
+//!     ) -> Result<Self::Device, DeviceError> {
+//!         let options = DeviceOptions::new(spec.block_size)
+//!             .sector_size(spec.sector_size)
+//!             .block_count(spec.block_count)
+//!             .read_only(spec.read_only)
+//!             .allocator(world.heap());
+//!         FileBackedDevice::with_options(world.disk()?, options).await
+//!     }
+//! }
+//!
+//! check(Mine); // in a `#[test]`
+//! ```
+//!
+//! The [`guide`] has five devices to copy from, among them one with a header, one with a background
+//! task and one with two files, and a page on
+//! [what your device has to keep and what you may waive](guide::contract).
+//!
 //! # A device with a bug
 //!
 //! A flush that forgets to sync, in a device that is otherwise the real one:
 //!
 //! ```
 //! use blocktwin::device::{
-//!     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry,
-//!     MutableBufferRef, WriteOptions,
+//!     BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry, MutableBufferRef,
+//!     WriteOptions,
 //! };
-//! use blocktwin::disk::{Medium, SimFile};
+//! use blocktwin::disk::{Medium, SimFile, World};
 //! use blocktwin::lockstep::{FileBacked, Options, Runner, Subject};
 //! use blocktwin::model::Kind;
 //! use blocktwin::scenario::{DeviceSpec, Profile, generate};
-//! use std::sync::Arc;
 //!
 //! struct Forgetful(FileBackedDevice<SimFile>);
 //!
@@ -57,13 +92,8 @@
 //! impl Subject for Bug {
 //!     type Device = Forgetful;
 //!
-//!     async fn open(
-//!         &self,
-//!         file: SimFile,
-//!         spec: &DeviceSpec,
-//!         buffers: Arc<BufferAllocator>,
-//!     ) -> Result<Forgetful, DeviceError> {
-//!         FileBacked.open(file, spec, buffers).await.map(Forgetful)
+//!     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Forgetful, DeviceError> {
+//!         FileBacked.open(world, spec).await.map(Forgetful)
 //!     }
 //! }
 //!
@@ -79,11 +109,12 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`guide`] | how to test a device of your own: five examples, and the contract in plain words |
 //! | [`mod@file`] | the positional calls a device makes on a file |
 //! | [`device`] | the contract of a block device, and the real one, [`FileBackedDevice`] |
 //! | [`model`] | the twin: for every sector, what is legal |
 //! | [`exec`] | the seeded executor |
-//! | [`disk`] | the simulated disk: faults, unsynced writes, crashes |
+//! | [`disk`] | the simulated world: files, faults, unsynced writes, crashes, tasks and time |
 //! | [`scenario`] | a whole run as plain data: from seeds, and as text |
 //! | [`lockstep`] | running a scenario to its verdict |
 //! | [`rng`] | the project's own randomness |
@@ -94,6 +125,7 @@ pub mod device;
 pub mod disk;
 pub mod exec;
 pub mod file;
+pub mod guide;
 pub mod lockstep;
 pub mod model;
 pub mod rng;

@@ -9,29 +9,35 @@
 mod zoo;
 
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::Runner;
-use blocktwin::scenario::Scenario;
+use blocktwin::lockstep::{Runner, scenarios_for};
+use blocktwin::scenario::{Accepts, Scenario};
 use blocktwin_fuzz::{Flavour, crossover, judge_on, mutate};
 use libfuzzer_sys::{fuzz_crossover, fuzz_mutator, fuzz_target, fuzzer_mutate};
 use std::cell::RefCell;
-use zoo::Keeper;
+use zoo::BugSubject;
 
 /// The variable that names the device.
 const DEVICE: &str = "BLOCKTWIN_DEVICE";
 
 thread_local! {
-    static RUNNER: RefCell<Runner<Keeper>> = RefCell::new(runner());
+    /// The device, and which scenarios are for it.
+    static RUNNER: RefCell<(Runner<BugSubject>, Accepts)> = RefCell::new(runner());
 }
 
-fn runner() -> Runner<Keeper> {
+fn runner() -> (Runner<BugSubject>, Accepts) {
     let name = std::env::var(DEVICE).unwrap_or_default();
-    let specimen = zoo::find(&name);
-    let specimen = specimen.unwrap_or_else(|| panic!("{DEVICE}: no device is called \"{name}\""));
-    Runner::new(specimen.subject(), Medium::Memory)
+    let entry = zoo::find(&name);
+    let entry = entry.unwrap_or_else(|| panic!("{DEVICE}: no device is called \"{name}\""));
+    let accepts = scenarios_for(&entry.subject());
+    (Runner::new(entry.subject(), Medium::Memory), accepts)
 }
 
 fuzz_target!(|scenario: Scenario| {
-    RUNNER.with_borrow_mut(|runner| judge_on(runner, &scenario));
+    let mut scenario = scenario;
+    RUNNER.with_borrow_mut(|(runner, accepts)| {
+        accepts.fit(&mut scenario);
+        judge_on(runner, &scenario);
+    });
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {

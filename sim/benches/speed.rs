@@ -9,7 +9,7 @@
 //! fault, each of 1 to 8 blocks where nothing else is said. The other mix is what the default
 //! campaign draws.
 
-use blocktwin::disk::{Fault, FaultKind, Medium, Survivors};
+use blocktwin::disk::{CrashPolicy, Fault, FaultKind, Medium};
 use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict};
 use blocktwin::rng::{Purpose, Rng};
 use blocktwin::scenario::{
@@ -181,7 +181,7 @@ fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
             1 => Op::Read { offset, length },
             2 => Op::Flush,
             3 => Op::Trim { offset, length },
-            4 => Op::Crash(Survivors::Random(rng.next_u64())),
+            4 => Op::Crash(CrashPolicy::Random(rng.next_u64())),
             _ => *rng.pick(&[change, Op::Read { offset, length }]),
         };
         let mut step =

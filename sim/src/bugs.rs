@@ -2,12 +2,12 @@
 
 use crate::campaign::{in_parallel, now, processors};
 use crate::cli::{BugsArgs, Format};
-use crate::zoo::{CATALOGUE, Specimen};
+use crate::zoo::{ZooDevice, catalogue};
 use crate::{Status, complain, failure, say};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, Options, Runner, Shrunk, quietly};
+use blocktwin::lockstep::{Budget, Options, Runner, Shrunk, quietly, scenarios_for};
 use blocktwin::model::Kind;
-use blocktwin::scenario::{Profile, Scenario, generate};
+use blocktwin::scenario::{Profile, Scenario, generate_for};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const BASE: u64 = 1_000_000;
 
 /// So many runs a scenario is shrunk with, at most.
-const SHRINKING: u32 = 2_000;
+const SHRINKING: u32 = 8_000;
 
 /// How a bug was found from one base seed.
 struct Catch {
@@ -29,7 +29,7 @@ struct Catch {
 
 /// What is said of a bug: medians over the base seeds.
 struct Row {
-    specimen: &'static Specimen,
+    entry: &'static ZooDevice,
     /// None where it was not found from every base seed.
     median: Option<Catch>,
     /// From so many it was.
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &BugsArgs) -> anyhow::Result<Status> {
         say(list().trim_end())?;
         return Ok(Status::Passed);
     }
-    let mut bugs: Vec<&Specimen> = CATALOGUE.iter().filter(|it| it.is_bug()).collect();
+    let mut bugs: Vec<&ZooDevice> = catalogue().filter(|it| it.is_bug()).collect();
     if !args.names.is_empty() {
         bugs.clone_from(&args.names);
     }
@@ -56,20 +56,20 @@ pub(crate) fn run(args: &BugsArgs) -> anyhow::Result<Status> {
     if missed.is_empty() {
         return Ok(Status::Passed);
     }
-    let names: Vec<_> = missed.iter().map(|row| row.specimen.name).collect();
+    let names: Vec<_> = missed.iter().map(|row| row.entry.name).collect();
     complain(&format!("canary not caught: {}", names.join(", ")));
     Ok(Status::Broken)
 }
 
 /// Hunts each bug on one processor, and several bugs at once.
-fn hunt_all(args: &BugsArgs, bugs: &[&'static Specimen]) -> anyhow::Result<Vec<Row>> {
+fn hunt_all(args: &BugsArgs, bugs: &[&'static ZooDevice]) -> anyhow::Result<Vec<Row>> {
     let (next, progress) = (AtomicUsize::new(0), ProgressBar::new(bugs.len() as u64));
     let hunted = in_parallel(processors(), || {
         let mut rows = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&specimen) = bugs.get(index) else { return anyhow::Ok(rows) };
-            rows.push((index, hunt(args, specimen)?));
+            let Some(&entry) = bugs.get(index) else { return anyhow::Ok(rows) };
+            rows.push((index, hunt(args, entry)?));
             progress.inc(1);
         }
     });
@@ -82,10 +82,10 @@ fn hunt_all(args: &BugsArgs, bugs: &[&'static Specimen]) -> anyhow::Result<Vec<R
     Ok(rows.into_iter().map(|(_, row)| row).collect())
 }
 
-fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
+fn hunt(args: &BugsArgs, entry: &'static ZooDevice) -> anyhow::Result<Row> {
     let mut catches = Vec::new();
     for base in 0..args.bases {
-        catches.extend(hunt_from(args, specimen, base * BASE)?);
+        catches.extend(hunt_from(args, entry, base * BASE)?);
     }
     let found = catches.len();
     let honest = catches.iter().find(|it| lies(&it.scenario) == 0).map(|it| it.scenario.clone());
@@ -96,13 +96,14 @@ fn hunt(args: &BugsArgs, specimen: &'static Specimen) -> anyhow::Result<Row> {
         Some(honest) if lies(&it.scenario) > 0 => honest,
         _ => it.scenario.clone(),
     });
-    let smallest = telling.map(|it| smallest(specimen, &it)).transpose()?;
+    let telling = telling.filter(|_| !args.no_shrink);
+    let smallest = telling.map(|it| smallest(entry, &it)).transpose()?;
     let smallest = smallest.flatten();
     if let (Some(directory), Some(Shrunk { scenario, report, .. })) = (&args.save, &smallest) {
-        failure::replace(directory, specimen.name, scenario, report)?;
+        failure::replace(directory, entry.name, scenario, report)?;
     }
     let shrunk_ops = smallest.map(|smallest| smallest.scenario.steps.len());
-    Ok(Row { specimen, median, found, shrunk_ops })
+    Ok(Row { entry, median, found, shrunk_ops })
 }
 
 /// How many of its faults are lies of the medium.
@@ -112,17 +113,18 @@ fn lies(scenario: &Scenario) -> usize {
 }
 
 /// The smallest scenario that shows the bug.
-fn smallest(specimen: &Specimen, scenario: &Scenario) -> anyhow::Result<Option<Shrunk>> {
-    let mut runner = Runner::new(specimen.subject(), Medium::Memory);
+fn smallest(entry: &ZooDevice, scenario: &Scenario) -> anyhow::Result<Option<Shrunk>> {
+    let mut runner = Runner::new(entry.subject(), Medium::Memory);
     let (options, budget) = (Options::default(), Budget { runs: SHRINKING });
     Ok(quietly(|| runner.shrink(scenario, options, budget, |_| ()))?)
 }
 
-fn hunt_from(args: &BugsArgs, specimen: &Specimen, base: u64) -> anyhow::Result<Option<Catch>> {
+fn hunt_from(args: &BugsArgs, entry: &ZooDevice, base: u64) -> anyhow::Result<Option<Catch>> {
     let started = now();
-    let mut runner = Runner::new(specimen.subject(), Medium::Memory);
+    let accepts = scenarios_for(&entry.subject());
+    let mut runner = Runner::new(entry.subject(), Medium::Memory);
     for scenarios in 1..=args.scenarios {
-        let scenario = generate(base + scenarios - 1, Profile::Default);
+        let scenario = generate_for(base + scenarios - 1, Profile::Default, &accepts);
         let report = quietly(|| runner.run(&scenario, Options::default()))?;
         if let Some(kind) = report.verdict.kind() {
             let seconds = started.elapsed().as_secs_f64();
@@ -146,9 +148,9 @@ fn median(mut catches: Vec<Catch>) -> Option<Catch> {
 
 fn list() -> String {
     let mut text = String::new();
-    for Specimen { name, class, origin, .. } in CATALOGUE {
+    for ZooDevice { name, class, origin, .. } in catalogue() {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<28}{:<13}{origin}", class.name());
+        let _ = writeln!(text, "{name:<41}{:<13}{origin}", class.name());
     }
     text
 }
@@ -157,17 +159,17 @@ fn human(rows: &[Row]) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{:<28}{:<13}{:>9}{:>10}{:>5}  verdict",
+        "{:<41}{:<13}{:>9}{:>10}{:>5}  verdict",
         "bug", "class", "scenarios", "seconds", "ops"
     );
-    for Row { specimen, median, found, shrunk_ops } in rows {
-        let (name, class) = (specimen.name, specimen.class.name());
+    for Row { entry, median, found, shrunk_ops } in rows {
+        let (name, class) = (entry.name, entry.class.name());
         let ops = shrunk_ops.map_or_else(|| "-".to_owned(), |ops| ops.to_string());
         let _ = match median {
             Some(Catch { scenarios, seconds, kind, .. }) => {
-                writeln!(text, "{name:<28}{class:<13}{scenarios:>9}{seconds:>10.4}{ops:>5}  {kind}")
+                writeln!(text, "{name:<41}{class:<13}{scenarios:>9}{seconds:>10.4}{ops:>5}  {kind}")
             }
-            None => writeln!(text, "{name:<28}{class:<13}NOT FOUND, but from {found} base seeds"),
+            None => writeln!(text, "{name:<41}{class:<13}NOT FOUND, but from {found} base seeds"),
         };
     }
     let found = rows.iter().filter(|row| row.median.is_some()).count();
@@ -184,11 +186,11 @@ fn human(rows: &[Row]) -> String {
 fn json(rows: &[Row]) -> Value {
     let bugs: Vec<Value> = rows
         .iter()
-        .map(|Row { specimen, median, shrunk_ops, .. }| {
+        .map(|Row { entry, median, shrunk_ops, .. }| {
             let median = median.as_ref();
             json!({
-                "name": specimen.name,
-                "class": specimen.class.name(),
+                "name": entry.name,
+                "class": entry.class.name(),
                 "found": median.is_some(),
                 "scenarios": median.map(|it| it.scenarios),
                 "seconds": median.map(|it| it.seconds),

@@ -5,9 +5,11 @@ use crate::report::Tally;
 use crate::signature::Signature;
 use anyhow::Context;
 use blocktwin::lockstep::{
-    Digest, Options, Report, RunError, Runner, Stats, Subject, Verdict, quietly,
+    Digest, Options, Report, RunError, Runner, Stats, Subject, Vacuity, Verdict, quietly,
+    scenarios_for,
 };
-use blocktwin::scenario::{Scenario, generate};
+use blocktwin::model::Waivers;
+use blocktwin::scenario::{Accepts, Scenario, generate_for};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,6 +38,8 @@ pub(crate) struct Findings {
     pub(crate) unrepeatable: Option<u64>,
     pub(crate) seconds: f64,
     pub(crate) interrupted: bool,
+    /// What of the contract the device waives.
+    pub(crate) waives: Waivers,
     /// What a page about the campaign has to show besides.
     pub(crate) tally: Tally,
 }
@@ -77,6 +81,11 @@ pub(crate) fn catch_interrupts() -> anyhow::Result<()> {
         }
     })
     .context("cannot catch Ctrl-C")
+}
+
+/// Whether Ctrl-C was pressed.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// What all workers share.
@@ -122,7 +131,8 @@ pub(crate) fn run<S: Subject>(
     worked.into_iter().collect::<anyhow::Result<()>>()?;
     let mut findings = findings.into_inner().unwrap_or_else(PoisonError::into_inner);
     findings.seconds = started.elapsed().as_secs_f64();
-    findings.interrupted = INTERRUPTED.load(Ordering::Relaxed);
+    findings.interrupted = is_interrupted();
+    findings.waives = subject().promises().waives;
     if args.save.is_none() {
         // How many workers came upon one before all had stopped is a matter of chance.
         let first = findings.failures.values().map(|group| group.first.seed).min();
@@ -172,6 +182,7 @@ impl Campaign<'_> {
     /// What one worker does.
     fn work<S: Subject>(&self, subject: S) -> anyhow::Result<Findings> {
         let medium = self.args.medium.make()?;
+        let accepts = scenarios_for(&subject);
         let mut runner = Runner::new(subject, medium);
         let mut findings = Findings::default();
         while let Some(batch) = self.take() {
@@ -183,7 +194,7 @@ impl Campaign<'_> {
                 if self.is_over() {
                     return Ok(findings);
                 }
-                self.scenario(&mut runner, seed, &mut findings)?;
+                self.scenario(&mut runner, &accepts, seed, &mut findings)?;
                 self.progress.inc(self.shard.count);
             }
         }
@@ -197,18 +208,19 @@ impl Campaign<'_> {
 
     fn is_over(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
-            || INTERRUPTED.load(Ordering::Relaxed)
+            || is_interrupted()
             || self.deadline.is_some_and(|deadline| now() >= deadline)
     }
 
     fn scenario<S: Subject>(
         &self,
         runner: &mut Runner<S>,
+        accepts: &Accepts,
         seed: u64,
         findings: &mut Findings,
     ) -> anyhow::Result<()> {
         let ProfileArg(profile) = self.args.profile;
-        let scenario = generate(seed, profile);
+        let scenario = generate_for(seed, profile, accepts);
         let mut once = || {
             let report = quietly(|| runner.run(&scenario, Options::default()));
             report.with_context(|| format!("seed {seed} on {}", self.args.medium.name()))
@@ -256,11 +268,18 @@ impl Findings {
         }
     }
 
-    fn add_group(&mut self, signature: Signature, group: Group) {
+    pub(crate) fn add_group(&mut self, signature: Signature, group: Group) {
         match self.failures.entry(signature) {
             Entry::Occupied(mut known) => known.get_mut().add(group),
             Entry::Vacant(entry) => drop(entry.insert(group)),
         }
+    }
+
+    /// Why the scenarios have tested nothing, if so. What diverged was tested, and a campaign that
+    /// was interrupted may not have come far enough.
+    pub(crate) fn vacuity(&self) -> Option<Vacuity> {
+        let is_whole = self.failures.is_empty() && !self.interrupted;
+        Vacuity::of(&self.stats).filter(|_| is_whole)
     }
 
     /// How many seeds gave a divergence.

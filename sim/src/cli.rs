@@ -3,15 +3,18 @@
 mod examples;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use values::{DeviceArg, Format, MediumArg, ProfileArg, RunFormat, Shard};
 
-use crate::zoo::Specimen;
+use crate::zoo::ZooDevice;
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
-use values::{parse_bug, parse_duration, parse_seeds};
+use values::{parse_bug, parse_duration, parse_legal, parse_seeds};
 
 /// More threads no machine is served by, and some cannot even be started.
 const MOST_JOBS: i64 = 1024;
@@ -49,6 +52,9 @@ pub(crate) enum Command {
     /// Hunt the planted bugs, and tell which were found and how soon.
     #[command(after_help = examples::BUGS)]
     Bugs(BugsArgs),
+    /// Run every legal device as a control: an accusation is a mistake of this program.
+    #[command(after_help = examples::LEGAL)]
+    Legal(LegalArgs),
     /// Turn fuzz inputs into regressions and back, and check them all.
     #[command(after_help = examples::CORPUS)]
     Corpus {
@@ -166,6 +172,11 @@ pub(crate) struct ShowArgs {
     /// What kind of scenario the seed is to give.
     #[arg(long, value_enum, default_value_t, conflicts_with = "file")]
     pub(crate) profile: ProfileArg,
+
+    /// The device that the scenario is for: `file`, or any of `blocktwin bugs --list`. A seed gives
+    /// only what the device accepts.
+    #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
+    pub(crate) device: DeviceArg,
 }
 
 #[derive(Args, Debug)]
@@ -176,10 +187,6 @@ pub(crate) struct ShrinkArgs {
     /// Where to write the smallest scenario. By default it is printed.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-
-    /// The device under test: the real one, or one of `blocktwin bugs --list`.
-    #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
-    pub(crate) device: DeviceArg,
 }
 
 #[derive(Args, Debug)]
@@ -190,38 +197,61 @@ pub(crate) struct ReportArgs {
     /// Where to write the page.
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub(crate) output: PathBuf,
-
-    /// The device under test: the real one, or one of `blocktwin bugs --list`.
-    #[arg(long, value_name = "NAME", default_value = "file", hide_default_value = true)]
-    pub(crate) device: DeviceArg,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct BugsArgs {
     /// Only these. Without a name, all that are planted.
     #[arg(value_name = "NAME", value_parser = parse_bug)]
-    pub(crate) names: Vec<&'static Specimen>,
+    pub(crate) names: Vec<&'static ZooDevice>,
 
     /// Print what is in the zoo, and hunt nothing.
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// So long a bug is hunted from each base seed.
+    /// Time to hunt each bug from each base seed.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
     pub(crate) budget: Duration,
 
-    /// So many scenarios a bug is hunted with from each base seed, at most.
+    /// Most scenarios to hunt each bug with from each base seed.
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     pub(crate) scenarios: u64,
 
     /// Where to save the smallest scenario of each bug.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_shrink")]
     pub(crate) save: Option<PathBuf>,
 
-    /// From so many base seeds each bug is hunted: 0, 1000000 and so on.
+    /// Do not look for the smallest scenario of each bug, which takes most of the time.
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
+
+    /// Number of base seeds to hunt each bug from: 0, 1000000 and so on.
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = value_parser!(u64).range(1..=99))]
     pub(crate) bases: u64,
+
+    /// How to print the table.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LegalArgs {
+    /// Only these: `file`, or legal ones of `blocktwin bugs --list`. Without a name, all of them.
+    #[arg(value_name = "NAME", value_parser = parse_legal)]
+    pub(crate) names: Vec<DeviceArg>,
+
+    /// The seeds that each device runs, as in 0..2000 (the last one excluded).
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds, default_value = "0..2000")]
+    pub(crate) seeds: Range<u64>,
+
+    /// What kind of scenarios.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: ProfileArg,
+
+    /// How many scenarios to run at once. By default one for each processor.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MOST_JOBS))]
+    pub(crate) jobs: Option<u16>,
 
     /// How to print the table.
     #[arg(long, value_enum, default_value_t)]
@@ -311,73 +341,4 @@ pub(crate) struct ManArgs {
     /// Where to write a page for every command. By default the page of the program is printed.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    /// A command, and those in it.
-    fn all(command: &clap::Command) -> Vec<clap::Command> {
-        let inner = command.get_subcommands().flat_map(all);
-        [command.clone()].into_iter().chain(inner).collect()
-    }
-
-    #[test]
-    fn every_command_has_examples_that_it_understands() {
-        for mut command in all(&Cli::command()) {
-            let help = command.render_long_help().to_string();
-            let (_, examples) = help.split_once("Examples:\n").expect(&help);
-            let lines = examples.lines().take_while(|line| line.starts_with("  "));
-            let examples: Vec<_> = lines.map(str::trim).collect();
-            assert!(!examples.is_empty(), "{help}");
-            for line in examples {
-                // What it is for stands apart.
-                let (example, _) = line.split_once("  ").unwrap_or((line, ""));
-                let words = example.split_whitespace();
-                assert!(Cli::try_parse_from(words).is_ok(), "{line}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_seed_may_have_a_profile() {
-        for command in ["show", "shrink", "report"] {
-            let arguments = ["blocktwin", command, "--seed", "3", "--profile", "heavy"];
-            assert!(Cli::try_parse_from(arguments).is_ok(), "{command}");
-            assert!(Cli::try_parse_from(&arguments[..2]).is_err(), "{command}");
-            assert!(Cli::try_parse_from([&arguments[..4], &["a.ron"]].concat()).is_err());
-        }
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for seeds in ["5..5", "7..3", "x..y", "5", "..", "-1..5"] {
-            assert!(parse_seeds(seeds).is_err(), "{seeds}");
-        }
-        assert_eq!(parse_seeds("5..6"), Ok(5..6));
-        for time in ["0s", "", "s", "5d", "1.5h", "99999999999999999999h"] {
-            assert!(parse_duration(time).is_err(), "{time}");
-        }
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for shard in ["0/4", "5/4", "1", "a/b", "1/0"] {
-            assert!(shard.parse::<Shard>().is_err(), "{shard}");
-        }
-    }
-
-    #[test]
-    fn shards_split_a_range_without_overlap() {
-        let mut seeds: Vec<u64> = (1..=3)
-            .map(|index| format!("{index}/3").parse::<Shard>().unwrap())
-            .flat_map(|shard| (0..).map_while(move |n| shard.seed(10, n).filter(|&it| it < 110)))
-            .collect();
-        seeds.sort_unstable();
-        assert_eq!(seeds, (10..110).collect::<Vec<_>>());
-    }
 }

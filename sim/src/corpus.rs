@@ -8,8 +8,10 @@ use crate::cli::{CorpusCommand, DeviceArg, ExportArgs, ImportArgs};
 use crate::{Status, failure, input, say};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Budget, FileBacked, Options, Report, Runner, Verdict, quietly};
-use blocktwin::scenario::{Scenario, encode, generate};
+use blocktwin::lockstep::{
+    Budget, FileBacked, Options, Report, Runner, Verdict, quietly, scenarios_for,
+};
+use blocktwin::scenario::{Scenario, encode, generate_for};
 use std::fs;
 use std::path::Path;
 
@@ -85,10 +87,10 @@ fn export(args: &ExportArgs) -> anyhow::Result<Status> {
     if seeds.end - seeds.start > MOST_SEEDS {
         bail!("--seeds: more than {MOST_SEEDS} files are no corpus");
     }
-    let profile = args.profile.0;
+    let (profile, accepts) = (args.profile.0, scenarios_for(&FileBacked));
     for seed in seeds {
         let name = format!("{}-{seed}", profile.name());
-        export_one(&generate(seed, profile), &directory.join(name))?;
+        export_one(&generate_for(seed, profile, &accepts), &directory.join(name))?;
     }
     Ok(Status::Passed)
 }

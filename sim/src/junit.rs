@@ -19,7 +19,7 @@ pub(crate) fn xml(
     broken: Option<&str>,
     args: &RunArgs,
 ) -> anyhow::Result<String> {
-    let device = args.device.0.map_or("file", |specimen| specimen.name);
+    let device = args.device.name();
     let class = format!("blocktwin.{device}");
     let time = Duration::from_secs_f64(findings.seconds);
     let mut suite = TestSuite::new(format!("{class}.{}", args.profile));

@@ -10,6 +10,7 @@ mod failure;
 mod github;
 mod input;
 mod junit;
+mod legal;
 mod manual;
 mod medium;
 mod paint;
@@ -21,8 +22,10 @@ mod zoo;
 
 use anyhow::Context;
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly};
-use blocktwin::scenario::{Scenario, generate, print};
+use blocktwin::lockstep::{
+    Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly, scenarios_for,
+};
+use blocktwin::scenario::{Scenario, generate_for, print};
 use campaign::Findings;
 use clap::Parser;
 use cli::{Cli, Command, ReplayArgs, RunArgs, RunFormat, ShowArgs};
@@ -55,26 +58,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         None => run(&RunArgs::default(), || FileBacked),
         Some(Command::Run(args)) => match args.device.0 {
             None => run(&args, || FileBacked),
-            Some(specimen) => run(&args, || specimen.subject()),
+            Some(entry) => run(&args, || entry.subject()),
         },
-        Some(Command::Replay(args)) => match args.device.0 {
-            None => replay(&args, FileBacked),
-            Some(specimen) => replay(&args, specimen.subject()),
-        },
+        Some(Command::Replay(args)) => replay(&args),
         Some(Command::Bugs(args)) => bugs::run(&args),
-        Some(Command::Shrink(args)) => match args.device.0 {
-            None => shrink::command(&mut Runner::new(FileBacked, Medium::Memory), &args),
-            Some(specimen) => {
-                shrink::command(&mut Runner::new(specimen.subject(), Medium::Memory), &args)
-            }
-        },
+        Some(Command::Legal(args)) => legal::run(&args),
+        Some(Command::Shrink(args)) => shrink::command(args.which.device.subject(), &args),
         Some(Command::Show(args)) => show(&args),
-        Some(Command::Report(args)) => match args.device.0 {
-            None => report::command(&mut Runner::new(FileBacked, Medium::Memory), &args),
-            Some(specimen) => {
-                report::command(&mut Runner::new(specimen.subject(), Medium::Memory), &args)
-            }
-        },
+        Some(Command::Report(args)) => report::command(args.which.device.subject(), &args),
         Some(Command::Corpus { command }) => corpus::run(&command),
         Some(Command::Completions { shell }) => manual::completions(shell),
         Some(Command::Man(args)) => manual::man(&args),
@@ -146,11 +137,14 @@ fn run<S: Subject>(args: &RunArgs, subject: impl Fn() -> S + Sync) -> anyhow::Re
     })
 }
 
-/// What is wrong with the harness itself. That a campaign which ended early left something
-/// unexercised says nothing.
+/// What is wrong with the harness itself, or that nothing was tested. That a campaign which ended
+/// early left something unexercised says nothing.
 fn broken(findings: &Findings, args: &RunArgs) -> Option<String> {
     if let Some(seed) = findings.unrepeatable {
         return Some(format!("seed {seed} gave two different digests; the harness is broken"));
+    }
+    if let Some(vacuity) = findings.vacuity() {
+        return Some(vacuity.to_string());
     }
     let early = findings.interrupted || !findings.failures.is_empty();
     let unexercised = summary::unexercised(findings);
@@ -158,11 +152,12 @@ fn broken(findings: &Findings, args: &RunArgs) -> Option<String> {
     vacuous.then(|| format!("--strict: never exercised: {}", unexercised.join(", ")))
 }
 
-fn replay(args: &ReplayArgs, subject: impl Subject) -> anyhow::Result<Status> {
-    let mut runner = Runner::new(subject, args.medium.make()?);
+fn replay(args: &ReplayArgs) -> anyhow::Result<Status> {
+    let subject = args.device.subject();
+    let mut runner = Runner::new(args.device.subject(), args.medium.make()?);
     let mut status = Status::Passed;
     for path in &args.files {
-        let scenario = input::scenario(path)?;
+        let scenario = input::scenario_for(path, &subject)?;
         let replayed = replay_one(args, &mut runner, path, &scenario)?;
         if replayed == Status::Diverged && !args.trace {
             let command = failure::replay_command(path, &args.device);
@@ -226,15 +221,15 @@ fn replay_one(
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<Status> {
-    say(print(&wanted(args)?).trim_end())?;
+    say(print(&wanted(args, &args.device.subject())?).trim_end())?;
     Ok(Status::Passed)
 }
 
-/// The scenario that the arguments name.
-fn wanted(args: &ShowArgs) -> anyhow::Result<Scenario> {
+/// The scenario that the arguments name, for a device.
+fn wanted(args: &ShowArgs, subject: &impl Subject) -> anyhow::Result<Scenario> {
     match (&args.file, args.seed) {
-        (Some(path), _) => input::scenario(path),
-        (None, Some(seed)) => Ok(generate(seed, args.profile.0)),
+        (Some(path), _) => input::scenario_for(path, subject),
+        (None, Some(seed)) => Ok(generate_for(seed, args.profile.0, &scenarios_for(subject))),
         (None, None) => anyhow::bail!("name a file or a --seed"),
     }
 }

@@ -38,7 +38,7 @@ fn paint(style: Style, text: &str) -> String {
 fn style(event: &Event) -> Style {
     match event {
         Event::Crashed(..) => CRASH,
-        Event::Raw(raw) if raw.fault.is_some() || raw.result.is_err() => FAULT,
+        Event::Raw(it) if it.raw.fault.is_some() || it.raw.result.is_err() => FAULT,
         Event::Ended(_, Err(_), _) | Event::Refused(..) | Event::Opened(Err(_)) => FAULT,
         Event::Began(..) | Event::Cancelled(_) => REQUEST,
         Event::Raw(_) | Event::ReadBack(..) => FAINT,

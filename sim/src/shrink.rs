@@ -4,6 +4,7 @@ use crate::campaign::Failure;
 use crate::cli::ShrinkArgs;
 use crate::{Status, complain, say, wanted};
 use anyhow::{Context, bail};
+use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject, quietly};
 use blocktwin::scenario::{Scenario, print};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,12 +12,10 @@ use std::fs;
 
 /// Shrinks the scenario that `args` name, and prints or writes what is left. That is still a
 /// divergence; a scenario that passes is bad input.
-pub(crate) fn command<S: Subject>(
-    runner: &mut Runner<S>,
-    args: &ShrinkArgs,
-) -> anyhow::Result<Status> {
-    let scenario = wanted(&args.which)?;
-    let shrunk = search(runner, &scenario, Budget::default());
+pub(crate) fn command(subject: impl Subject, args: &ShrinkArgs) -> anyhow::Result<Status> {
+    let scenario = wanted(&args.which, &subject)?;
+    let mut runner = Runner::new(subject, Medium::Memory);
+    let shrunk = search(&mut runner, &scenario, Budget::default());
     let Some(shrunk) = shrunk.context("the scenario cannot be run")? else {
         bail!("nothing to shrink: it passes");
     };
@@ -79,34 +78,32 @@ fn search<S: Subject>(
 mod tests {
     use super::*;
     use crate::campaign::{Findings, Group};
-    use crate::cli::{DeviceArg, RunArgs, ShowArgs};
+    use crate::cli::{RunArgs, ShowArgs};
     use crate::distinct;
     use crate::signature::Signature;
-    use crate::zoo::{self, Keeper};
-    use blocktwin::disk::Medium;
+    use crate::zoo::{self, BugSubject};
     use blocktwin::lockstep::{FileBacked, Verdict};
     use blocktwin::scenario::{Profile, generate, parse};
     use std::path::Path;
 
     /// Writes everything one byte off, so that seed 1 shows it and one write is enough.
-    fn wrong() -> Runner<Keeper> {
-        let specimen = zoo::find("copy-off-by-one").expect("it is in the catalogue");
-        Runner::new(specimen.subject(), Medium::Memory)
+    fn wrong() -> BugSubject {
+        zoo::find("copy-off-by-one").expect("it is in the catalogue").subject()
     }
 
     fn arguments(output: &Path) -> ShrinkArgs {
         let which = ShowArgs { file: None, seed: Some(1), ..ShowArgs::default() };
-        ShrinkArgs { which, output: Some(output.to_owned()), device: DeviceArg::default() }
+        ShrinkArgs { which, output: Some(output.to_owned()) }
     }
 
     #[test]
     fn the_smallest_scenario_is_written() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("small.ron");
-        let mut runner = wrong();
-        assert_eq!(command(&mut runner, &arguments(&path)).unwrap(), Status::Diverged);
+        assert_eq!(command(wrong(), &arguments(&path)).unwrap(), Status::Diverged);
         let small = parse(&fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!((small.steps.len(), small.seed), (1, Some(1)));
+        let mut runner = Runner::new(wrong(), Medium::Memory);
         let report = runner.run(&small, Options::default()).unwrap();
         assert_eq!(small.expect.unwrap().digest, report.digest.to_string());
     }
@@ -115,7 +112,7 @@ mod tests {
     fn what_passes_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("small.ron");
-        let error = command(&mut Runner::new(FileBacked, Medium::Memory), &arguments(&path));
+        let error = command(FileBacked, &arguments(&path));
         assert_eq!(error.unwrap_err().to_string(), "nothing to shrink: it passes");
         assert!(!path.exists());
     }
@@ -123,7 +120,7 @@ mod tests {
     #[test]
     fn a_divergence_is_shown_and_saved_as_small_as_it_gets() {
         let directory = tempfile::tempdir().unwrap();
-        let mut runner = wrong();
+        let mut runner = Runner::new(wrong(), Medium::Memory);
         let scenario = generate(1, Profile::Default);
         let report = runner.run(&scenario, Options::default()).unwrap();
         let first = Failure { seed: 1, scenario, report };

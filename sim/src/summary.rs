@@ -4,6 +4,7 @@ use crate::campaign::Findings;
 use crate::cli::RunArgs;
 use crate::distinct::Distinct;
 use blocktwin::disk::FaultClass;
+use blocktwin::lockstep::Stats;
 use blocktwin::model::Clause;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -54,16 +55,34 @@ pub(crate) fn json(findings: &Findings, failures: &[Distinct]) -> Value {
         "faults": faults,
         "clauses": clauses,
         "unexercised": unexercised(findings),
+        "calls": stats.calls,
+        "crashes_that_lost": crashes_that_lost(stats),
+        "vacuous": findings.vacuity().map(|vacuity| vacuity.to_string()),
+        "waives": (!findings.waives.is_empty()).then(|| findings.waives.to_string()),
     })
+}
+
+/// Power failures that lost something.
+pub(crate) fn crashes_that_lost(stats: &Stats) -> u64 {
+    stats.faults_of(FaultClass::Crash).consequential
+}
+
+/// What the device did after it had been closed, in a line, if it did anything.
+fn after_close(stats: &Stats) -> Option<String> {
+    let (tasks, calls) = (stats.tasks_after_close, stats.stray_calls);
+    let counts = format!("{} tasks alive, {} raw calls", grouped(tasks), grouped(calls));
+    (tasks > 0 || calls > 0).then(|| format!("after the device was closed: {counts}"))
 }
 
 /// A few lines and two tables.
 pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     let stats = &findings.stats;
     let mut text = String::new();
+    let vacuity = findings.vacuity();
     let verdict = match (findings.failures.is_empty(), findings.interrupted) {
         (false, _) => "DIVERGED",
         (true, true) => "interrupted; no divergence so far",
+        (true, false) if vacuity.is_some() => "VACUOUS",
         (true, false) => "passed",
     };
     // Writing to a string cannot fail.
@@ -81,6 +100,9 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
         per_second(findings),
         findings.digest,
     );
+    for line in [after_close(stats), waived(findings)].into_iter().flatten() {
+        let _ = writeln!(text, "{line}\n");
+    }
     if findings.skipped > 0 {
         let skipped = grouped(findings.skipped);
         let _ =
@@ -103,6 +125,12 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     text
 }
 
+/// What the device waives of the contract, in a line, if it waives anything.
+fn waived(findings: &Findings) -> Option<String> {
+    let waives = findings.waives;
+    (!waives.is_empty()).then(|| format!("waives: {waives}"))
+}
+
 /// A number with its thousands apart.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -119,11 +147,31 @@ pub(crate) fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use blocktwin::model::Promises;
 
     #[test]
     fn thousands_are_apart() {
         let shown = [0, 999, 1000, 1_234_567].map(grouped);
         assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_a_device_waives_and_leaves_behind_is_told_in_a_line_each() {
+        let mut findings = Findings::default();
+        let args = RunArgs::default();
+        let quiet = human(&findings, &args);
+        assert!(!quiet.contains("waives") && !quiet.contains("after the device was closed"));
+        assert!(json(&findings, &[])["waives"].is_null());
+        findings.waives = Promises::none().waive(|it| it.barriers = true).waives;
+        (findings.stats.tasks_after_close, findings.stats.stray_calls) = (2, 3000);
+        let told = human(&findings, &args);
+        for line in [
+            "waives: barriers (clause 5)",
+            "after the device was closed: 2 tasks alive, 3,000 raw calls",
+        ] {
+            assert!(told.lines().any(|it| it == line), "{told}");
+        }
+        assert_eq!(json(&findings, &[])["waives"], "barriers (clause 5)");
     }
 
     #[test]

@@ -239,7 +239,7 @@ fn self_checks() -> Vec<Trial> {
         trial("an_input_that_diverges_is_found", || {
             let shown = "corpus/fuzz/lockstep/it";
             is_pass(&run(&lost_write())?.verdict, shown)?;
-            let accusing = Options { accuse_media: true, ..Options::default() };
+            let accusing = Options { report_media_errors: true, ..Options::default() };
             let report = Runner::new(FileBacked, Medium::Memory).run(&lost_write(), accusing)?;
             let found = is_pass(&report.verdict, shown).expect_err("it should be found");
             assert!(found.ends_with(&format!("replay --trace {shown}")), "{found}");

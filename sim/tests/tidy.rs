@@ -9,17 +9,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const MOST_COLUMNS: usize = 100;
-const MOST_LINES: usize = 400;
+const MOST_LINES: usize = 600;
 const MOST_LINES_OF_A_FUNCTION: usize = 70;
 
 /// The one file that may have `unsafe` code.
 const UNSAFE_FILE: &str = "src/device/source.rs";
 
 /// What each module of the library may import, as DESIGN.md has it under "Layers".
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("rng", &[]),
     ("sparse", &[]),
     ("file", &[]),
+    ("guide", &[]),
     ("device", &["file"]),
     ("model", &["device", "rng", "sparse"]),
     ("exec", &["rng"]),
@@ -307,8 +308,8 @@ fn nothing_is_too_long() {
 
 #[test]
 fn what_is_too_long_is_found() {
-    assert_found(long_files, "fuzz/a.rs", &"\n".repeat(400), &[]);
-    assert_found(long_files, "fuzz/a.rs", &"\n".repeat(401), &["fuzz/a.rs: 401 lines"]);
+    assert_found(long_files, "fuzz/a.rs", &"\n".repeat(600), &[]);
+    assert_found(long_files, "fuzz/a.rs", &"\n".repeat(601), &["fuzz/a.rs: 601 lines"]);
 
     let (fits, over) = ("é".repeat(100), "é".repeat(101));
     assert_found(

@@ -23,12 +23,17 @@
 //!    written again. A device that goes on has to write it from its first byte. A device that then
 //!    meets an error has to try this one sector once more before it gives up. Only where this too
 //!    is refused, or where the write is dropped at that moment, is the one sector unspecified.
+//!    A read that overlaps a write *in time* may see any byte of it old or new; one that begins
+//!    after the write has ended sees whole sectors. A dropped write may land late, where its call
+//!    is on another thread or in a ring; but never over a newer write that has returned `Ok`, and
+//!    not after a flush, barrier or close has returned that was called after the drop.
 //! 4. **Flush makes durable.** When [`flush`](Device::flush) returns `Ok`, everything that had
-//!    completed before flush was *called* is durable. [`WriteOptions::fua`] means the same for that
-//!    one write. [`close`](Device::close) waits for the requests under way, flushes, and may be
-//!    called again. A request made after close was called may get [`DeviceError::Closed`], and one
-//!    made after it has returned always does. After close has returned, no raw call of the device
-//!    is under way, and none is made any more.
+//!    completed before flush was *called* is durable, and so is whatever a read that had returned
+//!    by then has shown, be it of a write that was dropped. [`WriteOptions::fua`] means the same
+//!    for that one write. [`close`](Device::close) waits for the requests under way, flushes, and
+//!    may be called again. A request made after close was called may get [`DeviceError::Closed`],
+//!    and one made after it has returned always does. After close has returned, no raw call of the
+//!    device is under way, and none is made any more.
 //! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
 //!    become durable before those that had completed when it was called. A plain file has no
 //!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.

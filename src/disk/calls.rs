@@ -1,12 +1,30 @@
-//! What each raw call does to the file.
+//! What each raw call does to the files.
 
-use super::Survivors;
+use super::directory::{FileId, NameId};
 use super::fault::{Call, Dirty, FaultKind};
-use super::lies::{displaced, flip};
-use super::state::{Cut, RawCall, State};
+use super::operations::{Caller, as_cause};
+use super::state::{RawCall, State};
+use super::{Answer, Cause, CrashPolicy};
+use rustix::io::Errno;
 use smallvec::SmallVec;
 use std::io;
-use std::ops::Range;
+
+/// A sync under way.
+pub(super) struct Syncing {
+    /// What it is to make durable: what was changed before this.
+    mark: u64,
+    fault: Option<FaultKind>,
+}
+
+/// A raw call that has taken effect, to be entered in the journal.
+struct Done {
+    caller: Caller,
+    call: Call,
+    name: NameId,
+    offset: u64,
+    length: u64,
+    fault: Option<FaultKind>,
+}
 
 impl State {
     /// The error that a fault makes of a call, if it does.
@@ -16,323 +34,345 @@ impl State {
         errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
 
-    fn note(
+    /// Enters a call in the journal, and makes an answer of its result: with the cause that it is
+    /// for other requests to fail.
+    fn answer<T>(
         &mut self,
-        (op, call): (u32, Call),
-        (offset, length): (u64, u64),
-        fault: Option<FaultKind>,
-        result: Result<u64, &io::Error>,
-    ) {
-        let result = result.map_err(|error| error.raw_os_error().unwrap_or(0));
-        let fault = fault.map(FaultKind::class);
-        self.journal.push(RawCall { op, call, offset, length, result, fault });
-        if self.watch.is_some() {
-            self.watch_call(call);
+        done: &Done,
+        new_name: NameId,
+        result: io::Result<T>,
+        count: impl FnOnce(&T) -> u64,
+    ) -> Answer<T> {
+        let Done { caller, call, name, offset, length, fault } = *done;
+        let seen = result.as_ref().map(count);
+        let seen = seen.map_err(|error| error.raw_os_error().unwrap_or(0));
+        let class = fault.map(FaultKind::class);
+        self.record(RawCall {
+            caller,
+            call,
+            name,
+            new_name,
+            offset,
+            length,
+            result: seen,
+            fault: class,
+        });
+        let error = match (&result, seen) {
+            _ if self.rules.own_calls => None,
+            // That there is no such file, say, is nothing to blame.
+            (Err(error), _) if fault.is_some() || call == Call::Read => as_cause(error),
+            (Ok(_), Ok(0)) if call == Call::Write && length > 0 => {
+                fault.and_then(FaultKind::surfaces)
+            }
+            _ => None,
+        };
+        let sync = matches!(call, Call::Sync | Call::SyncDirectory);
+        let transfers = matches!(call, Call::Read | Call::Write | Call::Punch);
+        let bytes = transfers.then(|| offset..offset.saturating_add(length));
+        let names = [Call::Open, Call::Create, Call::Rename, Call::Unlink, Call::List];
+        let directory = call == Call::SyncDirectory || names.contains(&call);
+        (result, error.map(|error| Cause { error, caller, bytes, sync, directory }))
+    }
+
+    /// A raw call reaches for these bytes of a file.
+    fn check_limit(&mut self, caller: Caller, file: FileId, start: u64, end: u64) {
+        let limit = self.rules.limit;
+        if file != 0 || end <= limit {
+            return;
+        }
+        if caller.task != 0 {
+            self.operations.escaped(start.max(limit));
+        } else if let Some(operation) = self.operation(caller.op) {
+            operation.report.escaped.get_or_insert(start.max(limit));
         }
     }
 
-    fn watch_limit(&mut self, op: u32, range: Range<u64>) {
-        let limit = self.limit;
-        if range.end > limit
-            && let Some(operation) = self.operation(op)
-        {
-            operation.report.escaped.get_or_insert(range.start.max(limit));
-        }
-    }
-
-    pub(super) fn read(&mut self, op: u32, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let fault = self.meet(op, Call::Read, buffer.len());
+    pub(super) fn read(
+        &mut self,
+        caller: Caller,
+        file: FileId,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Answer<usize> {
+        let fault = self.inject(caller, Call::Read, buffer.len());
         let result = Self::refuse(fault).and_then(|()| {
-            let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let inode = self.file(file);
+            let left = usize::try_from(inode.length.saturating_sub(offset)).unwrap_or(usize::MAX);
             let asked = match fault {
                 Some(FaultKind::ShortRead(most)) => left.min(most as usize),
                 _ => left.min(buffer.len()),
             };
             if let Some(FaultKind::LatentSector(sector)) = fault {
-                self.break_sector(offset, asked, sector);
+                inode.break_sector(offset, asked, sector);
             }
-            let count = self.readable(op, offset, asked)?;
-            self.fetch(&mut buffer[..count], offset);
-            self.deceive(op, fault, &mut buffer[..count], offset);
-            self.note_unreliable(op, offset..offset + count as u64);
+            let Some(count) = inode.readable(offset, asked) else {
+                self.injected(caller, FaultKind::LatentSector(0));
+                return Self::refuse(Some(FaultKind::Eio)).map(|()| 0);
+            };
+            inode.fetch(&mut buffer[..count], offset);
+            let corrupted = inode.corrupt_read(fault, &mut buffer[..count], offset);
+            self.note_unreliable(caller, corrupted);
+            self.note_unsound(caller, file, offset..offset + count as u64);
             Ok(count)
         });
-        let seen = result.as_ref().map(|&count| count as u64);
-        self.note((op, Call::Read), (offset, buffer.len() as u64), fault, seen);
-        result
+        let name = self.file(file).name;
+        let length = buffer.len() as u64;
+        let done = Done { caller, call: Call::Read, name, offset, length, fault };
+        self.answer(&done, 0, result, |&count| count as u64)
     }
 
-    pub(super) fn fetch(&mut self, buffer: &mut [u8], offset: u64) {
-        match self.medium.read(buffer, offset) {
-            Ok(true) => {}
-            Ok(false) => self.visible.read(offset, buffer),
-            Err(error) => self.real(Err(error)),
-        }
-    }
-
-    pub(super) fn write(&mut self, op: u32, data: &[u8], offset: u64) -> io::Result<usize> {
-        let fault = self.meet(op, Call::Write, data.len());
+    pub(super) fn write(
+        &mut self,
+        caller: Caller,
+        file: FileId,
+        data: &[u8],
+        offset: u64,
+    ) -> Answer<usize> {
+        let fault = self.inject(caller, Call::Write, data.len());
         let refused = Self::refuse(fault).and_then(|()| check_range(offset, data.len()));
         // An interruption refuses nothing: whoever absorbs it may still succeed.
         let interrupted = fault == Some(FaultKind::Interrupted);
-        if (refused.is_err() && !interrupted) || fault == Some(FaultKind::WriteZero) {
-            self.refuse_cut(op, offset);
+        let takes_nothing = matches!(fault, Some(FaultKind::WriteZero | FaultKind::WriteZeroStays));
+        if (refused.is_err() && !interrupted) || takes_nothing {
+            let op = self.rules.own_calls.then_some(caller.op);
+            self.file(file).refuse_torn(op, offset, data.len() as u64);
         }
         let result = refused.map(|()| {
-            let count = match fault {
-                Some(FaultKind::ShortWrite(most)) => data.len().min(most as usize),
-                Some(FaultKind::WriteZero) => 0,
-                _ => data.len(),
+            let (count, fault) = match fault {
+                _ if takes_nothing => (0, fault),
+                Some(FaultKind::ShortWrite(most)) => self.short_write(data, offset, most),
+                _ => (data.len(), fault),
             };
             if count > 0 {
-                self.watch_limit(op, offset..offset + count as u64);
-                self.undo.next_call();
-                self.apply(op, &data[..count], offset, fault);
+                self.check_limit(caller, file, offset, offset + count as u64);
+                let call = self.next_change();
+                let owners = self.owners(caller);
+                let inode = self.file(file);
+                inode.undo.begin_call(call);
+                inode.write(&owners, &data[..count], offset, fault);
             }
             count
         });
-        let seen = result.as_ref().map(|&count| count as u64);
-        self.note((op, Call::Write), (offset, data.len() as u64), fault, seen);
-        result
+        let name = self.file(file).name;
+        let length = data.len() as u64;
+        let done = Done { caller, call: Call::Write, name, offset, length, fault };
+        self.answer(&done, 0, result, |&count| count as u64)
     }
 
-    /// A write that begins where its operation was stopped before was refused.
-    fn refuse_cut(&mut self, op: u32, offset: u64) {
+    /// Who may have to mend a sector that a write of `caller` leaves torn.
+    fn owners(&self, caller: Caller) -> SmallVec<[u32; 4]> {
+        if self.rules.own_calls {
+            return SmallVec::from_slice(&[caller.op]);
+        }
+        self.operations.under_way().collect()
+    }
+
+    /// How many bytes a short write takes, `most` at most: up to the end of a sector, where it may
+    /// not stop inside one, or nobody is there to mend it. Never nothing.
+    fn short_write(&self, data: &[u8], offset: u64, most: u32) -> (usize, Option<FaultKind>) {
+        let most = data.len().min(most as usize);
+        let mended = self.rules.own_calls || self.operations.under_way().next().is_some();
+        if self.rules.odd_short_writes && mended {
+            return (most, Some(FaultKind::ShortWrite(0)));
+        }
         let size = self.sector_size as u64;
-        if let Some(operation) = self.operation(op)
-            && let Some((sector, refused)) = &mut operation.stuck
-            && *sector * size == offset
-        {
-            *refused += 1;
+        let end = (offset + most as u64) / size * size;
+        match usize::try_from(end.saturating_sub(offset)) {
+            Ok(count @ 1..) => (count, None),
+            _ => (data.len(), None),
         }
     }
 
-    /// Bytes go to the file, one way or another.
-    fn apply(&mut self, op: u32, data: &[u8], offset: u64, fault: Option<FaultKind>) {
-        let end = offset + data.len() as u64;
-        let size = self.sector_size as u64;
-        match fault {
-            Some(FaultKind::LostWrite) => self.mislay(offset..end),
-            Some(FaultKind::MisdirectedWrite(by)) => {
-                self.mislay(offset..end);
-                let fits = |to: &u64| to + data.len() as u64 <= self.length;
-                let mut there = [by, by.saturating_neg()].map(|by| displaced(offset, by, size));
-                if let Some(to) = there.iter_mut().find_map(|to| to.take().filter(fits)) {
-                    self.store(data, to, self.sectors(&(to..to + data.len() as u64)));
-                    let hit = self.sectors(&(to..to + data.len() as u64));
-                    self.wrong.extend(hit);
-                }
-            }
-            Some(FaultKind::BitFlip(bit)) => {
-                let mut flipped = data.to_vec();
-                let at = flip(&mut flipped, bit);
-                self.grow(end);
-                self.store(&flipped, offset, self.sectors(&(offset..end)));
-                self.wrong.insert((offset + at as u64) / size);
-            }
-            _ => {
-                let mut sectors = self.sectors(&(offset..end));
-                if matches!(fault, Some(FaultKind::ShortWrite(_))) && !end.is_multiple_of(size) {
-                    sectors.end -= 1;
-                    self.cut(op, sectors.end);
-                }
-                self.grow(end);
-                self.store(data, offset, sectors);
-            }
-        }
-        match fault {
-            Some(FaultKind::LatentSector(sector)) => self.break_sector(offset, data.len(), sector),
-            Some(FaultKind::WritebackFailed) => {
-                self.undo.drop_call();
-                self.writeback_failed = true;
-            }
-            _ => {}
-        }
-    }
-
-    /// A write to `range` returns and changes nothing: what is there is wrong from now on.
-    fn mislay(&mut self, range: Range<u64>) {
-        self.grow(range.end);
-        let sectors = self.sectors(&range);
-        self.remember(sectors.clone(), &(0..0));
-        self.wrong.extend(sectors);
-        // A real file has to grow as well.
-        let grown = self.medium.grow(self.length);
-        self.real(grown);
-    }
-
-    /// Writes `data`; `sectors` are those to which it is a change to be synced.
-    fn store(&mut self, data: &[u8], offset: u64, sectors: Range<u64>) {
-        let healed = self.whole_sectors(&(offset..offset + data.len() as u64));
-        self.remember(sectors, &healed);
-        self.visible.write(offset, data);
-        let written = self.medium.write(data, offset);
-        self.real(written);
-    }
-
-    fn grow(&mut self, end: u64) {
-        if end > self.length {
-            self.undo.record_length(self.length);
-            self.length = end;
-        }
-    }
-
-    /// `op` is leaving `sector` torn.
-    fn cut(&mut self, op: u32, sector: u64) {
-        if let Some(operation) = self.operation(op)
-            && operation.stuck.is_none_or(|(stuck, _)| stuck != sector)
-        {
-            operation.stuck = Some((sector, 0));
-        }
-        if let Some(cut) = self.cuts.iter_mut().find(|cut| cut.sector == sector) {
-            if !cut.owners.contains(&op) {
-                cut.owners.push(op);
-            }
-            return;
-        }
-        let mut before = vec![0; self.sector_size];
-        self.visible.read(sector * self.sector_size as u64, &mut before);
-        self.cuts.push(Cut { sector, before, owners: SmallVec::from_slice(&[op]) });
-    }
-
-    /// `sectors` are about to change: keeps what they hold. Those that were torn are so no longer,
-    /// nor are those of `healed` wrong or unreadable.
-    fn remember(&mut self, sectors: Range<u64>, healed: &Range<u64>) {
-        let size = self.sector_size;
-        let Ok(count) = usize::try_from(sectors.end - sectors.start) else { return };
-        let visible = &self.visible;
-        let place = self.undo.record(sectors.start, size, |held| {
-            visible.append_to(sectors.start * size as u64, count * size, held);
-        });
-        self.cuts.retain(|cut| {
-            let inside = sectors.contains(&cut.sector);
-            if let Ok(at) = usize::try_from(cut.sector.wrapping_sub(sectors.start))
-                && inside
-            {
-                place[at * size..(at + 1) * size].copy_from_slice(&cut.before);
-            }
-            !inside
-        });
-        if !self.wrong.is_empty() {
-            for &sector in self.wrong.range(sectors.clone()) {
-                self.undo.replaced_wrong(sector);
-            }
-        }
-        self.heal(&(healed.start.max(sectors.start)..healed.end.min(sectors.end)));
-    }
-
-    /// What `sectors` hold is what was written to them, all of it.
-    fn heal(&mut self, sectors: &Range<u64>) {
-        if !self.wrong.is_empty() {
-            self.wrong.retain(|sector| !sectors.contains(sector));
-        }
-        if !self.latent.is_empty() {
-            self.latent.retain(|sector| !sectors.contains(sector));
-        }
-    }
-
-    pub(super) fn punch(&mut self, op: u32, offset: u64, length: u64) -> io::Result<()> {
-        let fault = self.meet(op, Call::Punch, usize::try_from(length).unwrap_or(usize::MAX));
+    pub(super) fn punch(
+        &mut self,
+        caller: Caller,
+        file: FileId,
+        offset: u64,
+        length: u64,
+    ) -> Answer<()> {
+        let asked = usize::try_from(length).unwrap_or(usize::MAX);
+        let fault = self.inject(caller, Call::Punch, asked);
         let result = Self::refuse(fault).map(|()| {
             let end = offset.saturating_add(length);
-            self.watch_limit(op, offset..end);
-            self.undo.next_call();
-            self.zero(offset..end.min(self.length));
-            if offset < end.min(self.length) {
-                let punched = self.medium.punch(offset, end.min(self.length) - offset);
-                self.real(punched);
-            }
+            self.check_limit(caller, file, offset, end);
+            let call = self.next_change();
+            let inode = self.file(file);
+            inode.undo.begin_call(call);
+            inode.punch(offset..end);
         });
-        self.note((op, Call::Punch), (offset, length), fault, result.as_ref().map(|()| 0));
-        result
+        let name = self.file(file).name;
+        let done = Done { caller, call: Call::Punch, name, offset, length, fault };
+        self.answer(&done, 0, result, |()| 0)
     }
 
-    /// A range reads as zeros from now on.
-    fn zero(&mut self, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        // Only what was ever touched can change.
-        let touched: Vec<Range<u64>> = self
-            .visible
-            .chunks()
-            .map(|(start, bytes)| range.start.max(start)..range.end.min(start + bytes.len() as u64))
-            .filter(|piece| !piece.is_empty())
-            .collect();
-        let healed = self.whole_sectors(&range);
-        for piece in touched {
-            self.remember(self.sectors(&piece), &healed);
-        }
-        self.heal(&healed);
-        self.visible.zero(range.start, range.end - range.start);
+    pub(super) fn len(&mut self, caller: Caller, file: FileId) -> Answer<u64> {
+        let fault = self.inject(caller, Call::Length, 0);
+        let inode = self.file(file);
+        let (name, length) = (inode.name, inode.length);
+        let result = Self::refuse(fault).map(|()| length);
+        let done = Done { caller, call: Call::Length, name, offset: 0, length: 0, fault };
+        self.answer(&done, 0, result, |&length| length)
     }
 
-    pub(super) fn len(&mut self, op: u32) -> io::Result<u64> {
-        let fault = self.meet(op, Call::Length, 0);
-        let result = Self::refuse(fault).map(|()| self.length);
-        self.note((op, Call::Length), (0, 0), fault, result.as_ref().copied());
-        result
-    }
-
-    pub(super) fn set_len(&mut self, op: u32, length: u64) -> io::Result<()> {
-        let fault = self.meet(op, Call::SetLength, 0);
-        let result = Self::refuse(fault).map(|()| {
-            self.watch_limit(op, 0..length);
-            self.undo.next_call();
-            self.undo.record_length(self.length);
-            self.zero(length..self.length);
-            self.length = length;
-            let set = self.medium.set_len(length);
-            self.real(set);
+    pub(super) fn set_len(&mut self, caller: Caller, file: FileId, length: u64) -> Answer<()> {
+        let fault = self.inject(caller, Call::SetLength, 0);
+        let result = Self::refuse(fault).and_then(|()| check_range(length, 0)).map(|()| {
+            self.check_limit(caller, file, 0, length);
+            let call = self.next_change();
+            let inode = self.file(file);
+            inode.undo.begin_call(call);
+            inode.set_len(length);
         });
-        self.note((op, Call::SetLength), (0, length), fault, result.as_ref().map(|()| 0));
-        result
+        let name = self.file(file).name;
+        let done = Done { caller, call: Call::SetLength, name, offset: 0, length, fault };
+        self.answer(&done, 0, result, |()| 0)
     }
 
-    /// A sync begins. Gives the mark up to which it is to make things durable, and its fate.
-    pub(super) fn begin_sync(&mut self, op: u32) -> io::Result<(u64, Option<FaultKind>)> {
-        let fault = self.meet(op, Call::Sync, 0);
+    /// A sync begins, of a file or, where that is `None`, of the directory.
+    pub(super) fn begin_sync(&mut self, caller: Caller, file: Option<FileId>) -> Answer<Syncing> {
+        let call = sync_call(file);
+        let fault = self.inject(caller, call, 0);
         let interrupted = Self::refuse(fault.filter(|&it| it == FaultKind::Interrupted));
-        if let Err(error) = &interrupted {
-            self.note((op, Call::Sync), (0, 0), fault, Err(error));
+        if interrupted.is_err() {
+            let name = file.map_or(0, |file| self.file(file).name);
+            let done = Done { caller, call, name, offset: 0, length: 0, fault };
+            let result = interrupted.map(|()| Syncing { mark: 0, fault });
+            return self.answer(&done, 0, result, |_| 0);
         }
-        interrupted.map(|()| (self.undo.mark(), fault))
+        let mark = match file {
+            Some(file) => self.file(file).undo.mark(),
+            None => self.directory.mark(),
+        };
+        (Ok(Syncing { mark, fault }), None)
     }
 
-    /// The sync that began at `mark` ends.
+    /// The sync ends.
     pub(super) fn end_sync(
         &mut self,
-        op: u32,
-        mark: u64,
-        fault: Option<FaultKind>,
-    ) -> io::Result<()> {
-        // The kernel tells of a failure once.
-        let late = std::mem::take(&mut self.writeback_failed);
-        let fault = fault.or(late.then_some(FaultKind::WritebackFailed));
-        match fault {
-            Some(FaultKind::SyncFailed(Dirty::Kept)) => {}
-            Some(FaultKind::SyncFailed(Dirty::Dropped)) => self.undo.dropped(mark),
-            Some(FaultKind::SyncFailed(Dirty::Partly(seed))) => {
-                let mut fates = self.undo.fates(Survivors::Random(seed));
-                self.undo.partly_synced(mark, self.sector_size, &mut fates);
-            }
-            _ => {
-                let synced = self.medium.sync();
-                self.real(synced);
-                self.undo.synced(mark);
-            }
-        }
+        caller: Caller,
+        file: Option<FileId>,
+        syncing: &Syncing,
+    ) -> Answer<()> {
+        let fault = match file {
+            Some(file) => self.end_file_sync(file, syncing),
+            None => self.end_directory_sync(syncing),
+        };
         let failed = fault.filter(|kind| kind.fails_sync());
         let result = match failed.and_then(FaultKind::errno) {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
             None => Ok(()),
         };
         if let Some(kind) = failed {
-            self.met(op, kind);
+            self.injected(caller, kind);
         }
-        self.note((op, Call::Sync), (0, 0), failed, result.as_ref().map(|()| 0));
-        result
+        let name = file.map_or(0, |file| self.file(file).name);
+        let call = sync_call(file);
+        let done = Done { caller, call, name, offset: 0, length: 0, fault: failed };
+        self.answer(&done, 0, result, |()| 0)
     }
+
+    fn end_file_sync(&mut self, file: FileId, syncing: &Syncing) -> Option<FaultKind> {
+        let (size, mark) = (self.sector_size, syncing.mark);
+        let inode = self.file(file);
+        // The kernel tells of a failure once.
+        let late = std::mem::take(&mut inode.writeback_failed);
+        let fault = syncing.fault.or(late.then_some(FaultKind::WritebackFailed));
+        match fault {
+            Some(FaultKind::SyncFailed(Dirty::Kept)) => {}
+            Some(FaultKind::SyncFailed(Dirty::Dropped)) => inode.undo.dropped(mark),
+            Some(FaultKind::SyncFailed(Dirty::Partly(seed))) => {
+                let mut outcome = inode.undo.outcome(CrashPolicy::Random(seed));
+                inode.undo.partly_synced(mark, size, &mut outcome);
+            }
+            _ => {
+                let synced = inode.backing.sync();
+                inode.note_medium_error(synced);
+                inode.undo.synced(mark);
+                if !self.rules.posix_entries {
+                    self.directory.file_synced(file);
+                }
+            }
+        }
+        fault
+    }
+
+    fn end_directory_sync(&mut self, syncing: &Syncing) -> Option<FaultKind> {
+        if !matches!(syncing.fault, Some(FaultKind::SyncFailed(_))) {
+            self.directory.synced(syncing.mark);
+        }
+        syncing.fault
+    }
+
+    /// Opens a file, or, with `create`, makes a new one.
+    pub(super) fn open(&mut self, caller: Caller, name: &str, create: bool) -> Answer<FileId> {
+        let call = if create { Call::Create } else { Call::Open };
+        let fault = self.inject(caller, call, 0);
+        let id = self.name_id(name);
+        let result = Self::refuse(fault).and_then(|()| {
+            check_name(name)?;
+            match (self.directory.get(id), create) {
+                (Some(file), false) => Ok(file),
+                (None, false) => Err(Errno::NOENT.into()),
+                (Some(_), true) => Err(Errno::EXIST.into()),
+                (None, true) => {
+                    let file = self.add_file(id);
+                    let call = self.next_change();
+                    self.directory.link(call, id, file);
+                    Ok(file)
+                }
+            }
+        });
+        let done = Done { caller, call, name: id, offset: 0, length: 0, fault };
+        self.answer(&done, 0, result, |_| 0)
+    }
+
+    pub(super) fn rename(&mut self, caller: Caller, from: &str, to: &str) -> Answer<()> {
+        let fault = self.inject(caller, Call::Rename, 0);
+        let (from_id, to_id) = (self.name_id(from), self.name_id(to));
+        let result = Self::refuse(fault).and_then(|()| {
+            check_name(to)?;
+            let file = self.directory.get(from_id).ok_or(Errno::NOENT)?;
+            // As rename(2): two names of the same file stay as they are.
+            if self.directory.get(to_id) != Some(file) {
+                let call = self.next_change();
+                self.directory.rename(call, from_id, to_id, file);
+                self.file(file).name = to_id;
+            }
+            Ok(())
+        });
+        let done = Done { caller, call: Call::Rename, name: from_id, offset: 0, length: 0, fault };
+        self.answer(&done, to_id, result, |()| 0)
+    }
+
+    pub(super) fn unlink(&mut self, caller: Caller, name: &str) -> Answer<()> {
+        let fault = self.inject(caller, Call::Unlink, 0);
+        let id = self.name_id(name);
+        let result = Self::refuse(fault).and_then(|()| {
+            self.directory.get(id).ok_or(Errno::NOENT)?;
+            let call = self.next_change();
+            self.directory.unlink(call, id);
+            Ok(())
+        });
+        let done = Done { caller, call: Call::Unlink, name: id, offset: 0, length: 0, fault };
+        self.answer(&done, 0, result, |()| 0)
+    }
+
+    /// The names in the directory, in order.
+    pub(super) fn list(&mut self, caller: Caller) -> Answer<Vec<String>> {
+        let fault = self.inject(caller, Call::List, 0);
+        let result = Self::refuse(fault).map(|()| {
+            let names = self.directory.names().map(|id| self.name(id).to_string());
+            let mut names: Vec<String> = names.collect();
+            names.sort_unstable();
+            names
+        });
+        let done = Done { caller, call: Call::List, name: 0, offset: 0, length: 0, fault };
+        self.answer(&done, 0, result, |names| names.len() as u64)
+    }
+}
+
+fn sync_call(file: Option<FileId>) -> Call {
+    if file.is_some() { Call::Sync } else { Call::SyncDirectory }
 }
 
 /// Offsets past `i64::MAX` are none: `EINVAL`, as from `pwrite(2)`.
@@ -340,6 +380,17 @@ fn check_range(offset: u64, length: usize) -> io::Result<()> {
     let end = offset.checked_add(length as u64).map(i64::try_from);
     match end {
         Some(Ok(_)) => Ok(()),
-        _ => Err(io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error())),
+        _ => Err(Errno::INVAL.into()),
+    }
+}
+
+/// A name is one part of a path: there is one directory.
+fn check_name(name: &str) -> io::Result<()> {
+    match name {
+        "" => Err(Errno::NOENT.into()),
+        "." | ".." => Err(Errno::ISDIR.into()),
+        _ if name.len() > 255 => Err(Errno::NAMETOOLONG.into()),
+        _ if name.contains(['/', '\0']) => Err(Errno::INVAL.into()),
+        _ => Ok(()),
     }
 }

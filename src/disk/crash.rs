@@ -11,7 +11,7 @@ use std::fmt;
 /// is decided like one more sector, before the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Survivors {
+pub enum CrashPolicy {
     /// The newest content of every sector: as if everything had just been synced.
     All,
     /// Nothing unsynced.
@@ -41,7 +41,7 @@ pub enum Survivors {
     Unreadable(u64),
 }
 
-impl Survivors {
+impl CrashPolicy {
     /// A number for each policy, and its parameter.
     pub fn code(self) -> (u64, u64) {
         match self {
@@ -80,13 +80,20 @@ impl Survivors {
         })
     }
 
+    /// This, or where it is [beyond the contract](Self::is_beyond_contract), the same choice
+    /// without the damage.
+    #[must_use]
+    pub fn within_contract(self) -> Self {
+        if self.is_beyond_contract() { Self::Random(self.code().1) } else { self }
+    }
+
     /// Whether no device over a plain file could promise anything of the sectors that this damages.
     pub fn is_beyond_contract(self) -> bool {
         matches!(self, Self::TornBytes(_) | Self::Garbage(_) | Self::Unreadable(_))
     }
 }
 
-impl fmt::Display for Survivors {
+impl fmt::Display for CrashPolicy {
     /// What survives, as it stands after "power fails; ".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,8 +125,8 @@ pub(super) enum Damage {
 }
 
 /// Decides sector by sector, in order.
-pub(super) struct Fates {
-    survivors: Survivors,
+pub(super) struct CrashOutcome {
+    policy: CrashPolicy,
     rng: Rng,
     /// The raw call that is kept or lost alone.
     call: u64,
@@ -129,23 +136,23 @@ pub(super) struct Fates {
     run: Option<(u64, u64)>,
 }
 
-/// Fates are drawn in this many parts.
+/// CrashOutcome are drawn in this many parts.
 const PARTS: u64 = 1 << 16;
 
-impl Fates {
+impl CrashOutcome {
     /// Of the changes that the raw calls of these numbers made, in order.
-    pub(super) fn new(survivors: Survivors, calls: impl Iterator<Item = u64> + Clone) -> Self {
-        let (_, seed) = survivors.code();
+    pub(super) fn new(policy: CrashPolicy, calls: impl Iterator<Item = u64> + Clone) -> Self {
+        let (_, seed) = policy.code();
         let mut rng = Rng::new(seed, Purpose::Crash);
-        let call = match survivors {
-            Survivors::OneKept(_) | Survivors::OneLost(_) => {
+        let call = match policy {
+            CrashPolicy::OneKept(_) | CrashPolicy::OneLost(_) => {
                 let count = calls.clone().count() as u64;
                 let chosen = if count == 0 { 0 } else { rng.below(count) };
                 usize::try_from(chosen).ok().and_then(|chosen| calls.clone().nth(chosen))
             }
             _ => calls.last(),
         };
-        Self { survivors, rng, call: call.unwrap_or(0), decided: 0, run: None }
+        Self { policy, rng, call: call.unwrap_or(0), decided: 0, run: None }
     }
 
     /// Which content survives in `sector`: 0 for the durable one, or one more than the place of a
@@ -159,19 +166,19 @@ impl Fates {
             let found = versions.iter().rposition(|&call| (call == self.call) == wanted);
             found.map_or(0, |at| at + 1)
         };
-        match self.survivors {
-            Survivors::All => newest,
-            Survivors::None => 0,
-            Survivors::Mask(mask) => {
+        match self.policy {
+            CrashPolicy::All => newest,
+            CrashPolicy::None => 0,
+            CrashPolicy::Mask(mask) => {
                 if mask >> (count % 64) & 1 == 1 {
                     newest
                 } else {
                     0
                 }
             }
-            Survivors::NewestKept | Survivors::OneKept(_) => place(true),
-            Survivors::NewestLost | Survivors::OneLost(_) => place(false),
-            Survivors::Runs(_) => {
+            CrashPolicy::NewestKept | CrashPolicy::OneKept(_) => place(true),
+            CrashPolicy::NewestLost | CrashPolicy::OneLost(_) => place(false),
+            CrashPolicy::Runs(_) => {
                 let fate = match self.run {
                     Some((next, fate)) if next == sector && !self.rng.chance(1, 8) => fate,
                     _ => self.rng.below(PARTS),
@@ -185,13 +192,13 @@ impl Fates {
 
     /// What else is done to an unsynced sector of `size` bytes.
     pub(super) fn damage(&mut self, size: usize) -> Option<Damage> {
-        if !self.survivors.is_beyond_contract() || self.rng.chance(1, 2) {
+        if !self.policy.is_beyond_contract() || self.rng.chance(1, 2) {
             return None;
         }
         let drawn = self.rng.below(size as u64 - 1) + 1;
-        Some(match self.survivors {
-            Survivors::TornBytes(_) => Damage::TornAt(usize::try_from(drawn).unwrap_or(1)),
-            Survivors::Garbage(_) => Damage::Garbage(self.rng.next_u64()),
+        Some(match self.policy {
+            CrashPolicy::TornBytes(_) => Damage::TornAt(usize::try_from(drawn).unwrap_or(1)),
+            CrashPolicy::Garbage(_) => Damage::Garbage(self.rng.next_u64()),
             _ => Damage::Unreadable,
         })
     }
@@ -204,55 +211,56 @@ mod tests {
     #[test]
     fn every_policy_has_its_own_number() {
         for code in 0..12 {
-            let survivors = Survivors::from_code(code, 7).unwrap();
-            assert_eq!(survivors.code().0, code);
-            assert_eq!(Survivors::from_code(code, survivors.code().1), Some(survivors));
+            let policy = CrashPolicy::from_code(code, 7).unwrap();
+            assert_eq!(policy.code().0, code);
+            assert_eq!(CrashPolicy::from_code(code, policy.code().1), Some(policy));
         }
-        assert_eq!(Survivors::from_code(12, 7), None);
+        assert_eq!(CrashPolicy::from_code(12, 7), None);
     }
 
     #[test]
     fn policies_choose_what_they_say() {
         let calls = [1, 2, 3];
-        let choices = |survivors| {
-            let mut fates = Fates::new(survivors, calls.into_iter());
-            (0..64).map(|sector| fates.choose(sector, &[1, 3])).collect::<Vec<_>>()
+        let choices = |policy| {
+            let mut outcome = CrashOutcome::new(policy, calls.into_iter());
+            (0..64).map(|sector| outcome.choose(sector, &[1, 3])).collect::<Vec<_>>()
         };
-        let always = |survivors, choice| choices(survivors).iter().all(|&it| it == choice);
-        assert!(always(Survivors::All, 2) && always(Survivors::None, 0));
-        assert!(always(Survivors::NewestKept, 2) && always(Survivors::NewestLost, 1));
-        assert_eq!(choices(Survivors::Mask(0b101))[..4], [2, 0, 2, 0]);
-        let kept: Vec<_> = (0..40).map(|seed| choices(Survivors::OneKept(seed))[0]).collect();
+        let always = |policy, choice| choices(policy).iter().all(|&it| it == choice);
+        assert!(always(CrashPolicy::All, 2) && always(CrashPolicy::None, 0));
+        assert!(always(CrashPolicy::NewestKept, 2) && always(CrashPolicy::NewestLost, 1));
+        assert_eq!(choices(CrashPolicy::Mask(0b101))[..4], [2, 0, 2, 0]);
+        let kept: Vec<_> = (0..40).map(|seed| choices(CrashPolicy::OneKept(seed))[0]).collect();
         assert!((0..=2).all(|choice| kept.contains(&choice)), "{kept:?}");
-        let lost: Vec<_> = (0..40).map(|seed| choices(Survivors::OneLost(seed))[0]).collect();
+        let lost: Vec<_> = (0..40).map(|seed| choices(CrashPolicy::OneLost(seed))[0]).collect();
         assert!(lost.contains(&1) && lost.contains(&2) && !lost.contains(&0), "{lost:?}");
     }
 
     #[test]
     fn runs_change_less_often_than_sectors_drawn_one_by_one() {
-        let choices = |survivors| {
-            let mut fates = Fates::new(survivors, [1, 2].into_iter());
-            (0..64).map(|sector| fates.choose(sector, &[1, 2])).collect::<Vec<_>>()
+        let choices = |policy| {
+            let mut outcome = CrashOutcome::new(policy, [1, 2].into_iter());
+            (0..64).map(|sector| outcome.choose(sector, &[1, 2])).collect::<Vec<_>>()
         };
         let changes = |chosen: &[usize]| chosen.windows(2).filter(|it| it[0] != it[1]).count();
-        let (random, runs) = (choices(Survivors::Random(1)), choices(Survivors::Runs(1)));
+        let (random, runs) = (choices(CrashPolicy::Random(1)), choices(CrashPolicy::Runs(1)));
         for chosen in [&random, &runs] {
             assert!((0..=2).all(|choice| chosen.contains(&choice)), "{chosen:?}");
         }
         assert!(changes(&runs) * 3 < changes(&random), "{runs:?}");
-        assert_eq!(runs, choices(Survivors::Runs(1)));
+        assert_eq!(runs, choices(CrashPolicy::Runs(1)));
     }
 
     #[test]
     fn only_policies_beyond_the_contract_damage_sectors() {
-        let damaged = |survivors| {
-            let mut fates = Fates::new(survivors, [].into_iter());
-            (0..64).filter_map(|_| fates.damage(512)).count()
+        let damaged = |policy| {
+            let mut outcome = CrashOutcome::new(policy, [].into_iter());
+            (0..64).filter_map(|_| outcome.damage(512)).count()
         };
-        assert_eq!(damaged(Survivors::Random(1)), 0);
-        for survivors in [Survivors::TornBytes(1), Survivors::Garbage(1), Survivors::Unreadable(1)]
+        assert_eq!(damaged(CrashPolicy::Random(1)), 0);
+        for policy in
+            [CrashPolicy::TornBytes(1), CrashPolicy::Garbage(1), CrashPolicy::Unreadable(1)]
         {
-            assert!((10..54).contains(&damaged(survivors)));
+            assert!((10..54).contains(&damaged(policy)));
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::device::DeviceError;
 use serde::{Deserialize, Serialize};
 use std::io;
 
-/// The raw calls, one for each method of [`BackingFile`](crate::file::BackingFile). Digests number
-/// them by their order, so new ones go to the end.
+/// The raw calls: one for each method of [`BackingFile`](crate::file::BackingFile), and those of
+/// [`World`](super::World) on names. Digests number them by their order, so new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// `pread(2)`
@@ -20,6 +20,18 @@ pub enum Call {
     SetLength,
     /// `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE`
     Punch,
+    /// `open(2)`
+    Open,
+    /// `open(2)` with `O_CREAT | O_EXCL`
+    Create,
+    /// `rename(2)`
+    Rename,
+    /// `unlink(2)`
+    Unlink,
+    /// `fsync(2)` of the directory
+    SyncDirectory,
+    /// `readdir(3)`
+    List,
 }
 
 impl Call {
@@ -32,6 +44,12 @@ impl Call {
             Self::Length => "fstat",
             Self::SetLength => "ftruncate",
             Self::Punch => "punch_hole",
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Rename => "rename",
+            Self::Unlink => "unlink",
+            Self::SyncDirectory => "fsync of the directory",
+            Self::List => "readdir",
         }
     }
 }
@@ -55,21 +73,28 @@ pub enum FaultKind {
     Interrupted,
     /// A read gives at most this many bytes, one at least.
     ShortRead(u32),
-    /// A write takes at most this many bytes, one at least, at any byte of a sector.
+    /// A write takes at most this many bytes, one at least: at any byte of a sector, or, under a
+    /// device that does not ask for that, up to the end of a sector.
     ShortWrite(u32),
     /// `EIO` from any call but a sync, without effect.
     Eio,
-    /// `ENOSPC` from a write or hole punch, without effect.
+    /// `ENOSPC` from a call that needs space (a write, a hole punch, a creation or a renaming),
+    /// without effect.
     Enospc,
     /// `ENOSPC` from this and so many more calls that need space, whoever makes them; then there is
     /// space again.
     EnospcFor(u32),
-    /// `EDQUOT` from a write or hole punch, without effect.
+    /// `ENOSPC` from this and every later call that needs space, whoever makes them, until the
+    /// device is opened again.
+    EnospcStays,
+    /// `EDQUOT` from such a call, without effect.
     Edquot,
     /// `EFBIG` from a write or truncation, without effect.
     Efbig,
     /// A write that returns 0.
     WriteZero,
+    /// This and every later write returns 0, whoever makes them, until the device is opened again.
+    WriteZeroStays,
     /// `EIO` from a sync, and this becomes of what was to be synced.
     SyncFailed(Dirty),
     /// A write succeeds, but writing it back fails in the background: it is dropped though it stays
@@ -158,11 +183,15 @@ pub enum FaultClass {
     Crash,
     /// A power failure while the device was being opened.
     CrashInOpen,
+    /// [`FaultKind::EnospcStays`]
+    EnospcStays,
+    /// [`FaultKind::WriteZeroStays`]
+    WriteZeroStays,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -187,7 +216,21 @@ impl FaultClass {
         Self::Dropped,
         Self::Crash,
         Self::CrashInOpen,
+        Self::EnospcStays,
+        Self::WriteZeroStays,
     ];
+
+    /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
+    pub fn is_silent(self) -> bool {
+        matches!(
+            self,
+            Self::BitFlip
+                | Self::LostWrite
+                | Self::MisdirectedWrite
+                | Self::MisdirectedRead
+                | Self::StaleRead
+        )
+    }
 
     /// The class as it stands in a table or a JSON summary.
     pub fn name(self) -> &'static str {
@@ -216,6 +259,8 @@ impl FaultClass {
             Self::Dropped => "future-dropped",
             Self::Crash => "crash",
             Self::CrashInOpen => "crash-in-open",
+            Self::EnospcStays => "enospc-stays",
+            Self::WriteZeroStays => "write-zero-stays",
         }
     }
 }
@@ -230,9 +275,11 @@ impl FaultKind {
             Self::Eio => FaultClass::Eio,
             Self::Enospc => FaultClass::Enospc,
             Self::EnospcFor(_) => FaultClass::EnospcFor,
+            Self::EnospcStays => FaultClass::EnospcStays,
             Self::Edquot => FaultClass::Edquot,
             Self::Efbig => FaultClass::Efbig,
             Self::WriteZero => FaultClass::WriteZero,
+            Self::WriteZeroStays => FaultClass::WriteZeroStays,
             Self::SyncFailed(Dirty::Kept) => FaultClass::SyncFailedKept,
             Self::SyncFailed(Dirty::Dropped) => FaultClass::SyncFailedDropped,
             Self::SyncFailed(Dirty::Partly(_)) => FaultClass::SyncFailedPartly,
@@ -253,19 +300,27 @@ impl FaultKind {
         let shortens = |count: u32| count > 0 && (count as usize) < length;
         let transfers = matches!(call, Call::Read | Call::Write) && length > 0;
         match self {
-            Self::Interrupted => call != Call::Length,
+            Self::Interrupted => matches!(
+                call,
+                Call::Read
+                    | Call::Write
+                    | Call::Sync
+                    | Call::SetLength
+                    | Call::Punch
+                    | Call::SyncDirectory
+            ),
             Self::ShortRead(count) => call == Call::Read && shortens(count),
             Self::ShortWrite(count) => call == Call::Write && shortens(count),
-            Self::Eio => call != Call::Sync,
-            Self::Enospc | Self::EnospcFor(_) | Self::Edquot => {
-                matches!(call, Call::Write | Call::Punch)
+            Self::Eio => !matches!(call, Call::Sync | Call::SyncDirectory),
+            Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays | Self::Edquot => {
+                matches!(call, Call::Write | Call::Punch | Call::Create | Call::Rename)
             }
             Self::Efbig => matches!(call, Call::Write | Call::SetLength),
-            Self::WriteZero | Self::WritebackFailed | Self::LostWrite => {
+            Self::WriteZero | Self::WriteZeroStays | Self::WritebackFailed | Self::LostWrite => {
                 call == Call::Write && length > 0
             }
             Self::MisdirectedWrite(sectors) => call == Call::Write && length > 0 && sectors != 0,
-            Self::SyncFailed(_) => call == Call::Sync,
+            Self::SyncFailed(_) => matches!(call, Call::Sync | Call::SyncDirectory),
             Self::BitFlip(_) | Self::LatentSector(_) => transfers,
             Self::MisdirectedRead(sectors) => call == Call::Read && length > 0 && sectors != 0,
             Self::StaleRead => call == Call::Read && length > 0,
@@ -281,7 +336,7 @@ impl FaultKind {
             Self::Eio | Self::SyncFailed(_) | Self::LatentSector(_) | Self::WritebackFailed => {
                 Errno::IO
             }
-            Self::Enospc | Self::EnospcFor(_) => Errno::NOSPC,
+            Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays => Errno::NOSPC,
             Self::Edquot => Errno::DQUOT,
             Self::Efbig => Errno::FBIG,
             _ => return None,
@@ -293,7 +348,7 @@ impl FaultKind {
     pub fn surfaces(self) -> Option<DeviceError> {
         match self {
             Self::Interrupted => None,
-            Self::WriteZero => Some(DeviceError::WriteZero),
+            Self::WriteZero | Self::WriteZeroStays => Some(DeviceError::WriteZero),
             _ => Some(io::Error::from_raw_os_error(self.errno()?).into()),
         }
     }
@@ -303,9 +358,24 @@ impl FaultKind {
         matches!(self, Self::SyncFailed(_) | Self::WritebackFailed)
     }
 
+    /// Whether every later call that can meets this too, until the device is opened again.
+    pub fn stays(self) -> bool {
+        matches!(self, Self::EnospcStays | Self::WriteZeroStays)
+    }
+
     /// Whether the call that meets this succeeds, and another one fails for it later.
     pub(super) fn is_elsewhere(self) -> bool {
         matches!(self, Self::WritebackFailed | Self::LatentSector(_))
+    }
+
+    /// Adds how long this delays a call, before and after it takes effect. False where it does not.
+    pub(super) fn add_delay(self, delays: &mut (u32, u32)) -> bool {
+        match self {
+            Self::Latency(steps) => delays.0 = steps,
+            Self::LateReturn(steps) => delays.1 = steps,
+            _ => return false,
+        }
+        true
     }
 
     /// Whether this only takes time.
@@ -321,14 +391,7 @@ impl FaultKind {
 
     /// Whether the device cannot know of it.
     pub fn is_silent(self) -> bool {
-        matches!(
-            self,
-            Self::BitFlip(_)
-                | Self::LostWrite
-                | Self::MisdirectedWrite(_)
-                | Self::MisdirectedRead(_)
-                | Self::StaleRead
-        )
+        self.class().is_silent()
     }
 }
 

@@ -1,12 +1,17 @@
 //! A medium that lies, or cannot read what it holds.
 
+use super::directory::FileId;
 use super::fault::FaultKind;
+use super::inode::Inode;
+use super::operations::Caller;
 use super::state::State;
 use smallvec::SmallVec;
-use std::io;
 use std::ops::Range;
 
-impl State {
+/// A few sectors.
+pub(super) type Sectors = SmallVec<[u64; 2]>;
+
+impl Inode {
     /// A sector of a transfer goes bad.
     pub(super) fn break_sector(&mut self, offset: u64, length: usize, which: u32) {
         let sectors = self.sectors(&(offset..offset + length as u64));
@@ -17,37 +22,29 @@ impl State {
     }
 
     /// How much of a read comes before the first sector that cannot be read: as the kernel, which
-    /// gives what it has, and `EIO` to whoever begins there.
-    pub(super) fn readable(&mut self, op: u32, offset: u64, asked: usize) -> io::Result<usize> {
+    /// gives what it has, and `EIO`, here `None`, to whoever begins there.
+    pub(super) fn readable(&self, offset: u64, asked: usize) -> Option<usize> {
         let sectors = self.sectors(&(offset..offset + asked as u64));
-        let Some(&bad) = self.latent.range(sectors).next() else { return Ok(asked) };
+        let Some(&bad) = self.latent.range(sectors).next() else { return Some(asked) };
         let before = (bad * self.sector_size as u64).saturating_sub(offset);
-        match usize::try_from(before) {
-            Ok(count @ 1..) => Ok(count.min(asked)),
-            _ => {
-                let kind = FaultKind::LatentSector(0);
-                self.met(op, kind);
-                Self::refuse(Some(FaultKind::Eio)).map(|()| 0)
-            }
-        }
+        usize::try_from(before).ok().filter(|&count| count > 0).map(|count| count.min(asked))
     }
 
-    /// Silent faults of a read.
-    pub(super) fn deceive(
+    /// Silent faults of a read. Gives the sectors of which it got something wrong.
+    pub(super) fn corrupt_read(
         &mut self,
-        op: u32,
         fault: Option<FaultKind>,
         buffer: &mut [u8],
         offset: u64,
-    ) {
-        let Some(fault) = fault.filter(|fault| fault.is_silent()) else { return };
+    ) -> Sectors {
+        let mut corrupted = Sectors::new();
+        let Some(fault) = fault.filter(|fault| fault.is_silent()) else { return corrupted };
         let sectors = self.sectors(&(offset..offset + buffer.len() as u64));
         let size = self.sector_size as u64;
         match fault {
             FaultKind::BitFlip(bit) if !buffer.is_empty() => {
                 let at = flip(buffer, bit);
-                let sector = (offset + at as u64) / size;
-                self.unreliable(op, sector..sector + 1);
+                corrupted.push((offset + at as u64) / size);
             }
             FaultKind::MisdirectedRead(by) => {
                 if let Some(from) = displaced(offset, by, size) {
@@ -55,7 +52,7 @@ impl State {
                     let there = usize::try_from(self.length.saturating_sub(from));
                     let count = there.unwrap_or(usize::MAX).min(buffer.len());
                     self.fetch(&mut buffer[..count], from);
-                    self.unreliable(op, sectors);
+                    corrupted.extend(sectors);
                 }
             }
             FaultKind::StaleRead => {
@@ -69,32 +66,48 @@ impl State {
                     let within = |at: u64, of: u64| usize::try_from(at - of).unwrap_or(0);
                     let from = &durable[within(start, sector * size)..within(end, sector * size)];
                     buffer[within(start, offset)..within(end, offset)].copy_from_slice(from);
-                    self.unreliable(op, sector..sector + 1);
+                    corrupted.push(sector);
                 }
             }
             _ => {}
         }
+        corrupted
     }
+}
 
-    fn unreliable(&mut self, op: u32, sectors: Range<u64>) {
-        if let Some(operation) = self.operation(op) {
+impl State {
+    /// A read got something wrong of these sectors. Whoever asked for them may not be the one who
+    /// made the call.
+    pub(super) fn note_unreliable(&mut self, caller: Caller, sectors: Sectors) {
+        if sectors.is_empty() {
+            return;
+        }
+        if !self.rules.own_calls {
+            self.operations.unreliable.extend_from_slice(&sectors);
+        }
+        if let Some(operation) = self.operation(caller.op) {
             operation.report.unreliable.extend(sectors);
         }
     }
 
-    /// A read met sectors that are wrong, or that another write has left torn for the moment.
-    pub(super) fn note_unreliable(&mut self, op: u32, range: Range<u64>) {
-        if self.cuts.is_empty() && self.wrong.is_empty() {
+    /// A read met sectors that are corrupted, or that another write has left torn for the moment.
+    pub(super) fn note_unsound(&mut self, caller: Caller, file: FileId, range: Range<u64>) {
+        let inode = self.file(file);
+        if inode.torn.is_empty() && inode.corrupted.is_empty() {
             return;
         }
-        let sectors = self.sectors(&range);
-        let torn = self.cuts.iter().map(|cut| cut.sector).filter(|it| sectors.contains(it));
-        let torn: SmallVec<[u64; 2]> = torn.collect();
-        let wrong: SmallVec<[u64; 2]> = self.wrong.range(sectors).copied().collect();
-        if let Some(operation) = self.operation(op) {
-            operation.report.torn.extend(torn);
-            operation.report.unreliable.extend(wrong);
+        let sectors = inode.sectors(&range);
+        let torn = inode.torn.iter().map(|torn| torn.sector).filter(|it| sectors.contains(it));
+        let torn: Sectors = torn.collect();
+        let corrupted: Sectors = inode.corrupted.range(sectors).copied().collect();
+        self.note_unreliable(caller, corrupted);
+        if self.rules.own_calls {
+            if let Some(operation) = self.operation(caller.op) {
+                operation.report.torn.extend(torn);
+            }
+            return;
         }
+        self.operations.saw_torn(&torn);
     }
 }
 

@@ -3,33 +3,59 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What a simulated file keeps its bytes in.
+/// What simulated files keep their bytes in.
 ///
-/// In memory it is fastest. On a real file every raw call is also made on that file, so that the
+/// In memory it is fastest. On real files every raw call is also made on such a file, so that the
 /// kernel's own path runs beneath the code under test. What a run does and finds is the same.
 #[derive(Debug, Default)]
 pub enum Medium {
     /// Memory only.
     #[default]
     Memory,
-    /// A real file. It is emptied.
+    /// The first file of a disk is kept in this real file, which is emptied; any others are kept
+    /// in memory.
     File(File),
+    /// Every file of a disk is kept in a real file in this directory. These files have no names,
+    /// so that nothing is left behind however the process ends.
+    Directory(PathBuf),
 }
 
 impl Medium {
-    /// A real file in `directory` that has no name, so that nothing is left behind however the
-    /// process ends.
+    /// Real files in `directory`.
     ///
     /// # Errors
     ///
     /// Where no file can be made there.
     pub fn in_directory(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::File(tempfile::tempfile_in(directory)?))
+        let directory = directory.as_ref();
+        tempfile::tempfile_in(directory)?;
+        Ok(Self::Directory(directory.to_owned()))
     }
 
-    /// Fills `buffer` from `offset` on; true where the medium holds bytes to give.
+    /// Something for another file to be kept in, the first one or not.
+    pub(super) fn backing(&mut self, first: bool) -> io::Result<Backing> {
+        match self {
+            Self::File(_) if first => match std::mem::take(self) {
+                Self::File(file) => Ok(Backing::File(file)),
+                Self::Memory | Self::Directory(_) => unreachable!("it was a file"),
+            },
+            Self::Memory | Self::File(_) => Ok(Backing::Memory),
+            Self::Directory(directory) => Ok(Backing::File(tempfile::tempfile_in(directory)?)),
+        }
+    }
+}
+
+/// What one file keeps its bytes in.
+#[derive(Debug)]
+pub(super) enum Backing {
+    Memory,
+    File(File),
+}
+
+impl Backing {
+    /// Fills `buffer` from `offset` on; true where it holds bytes to give.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
         match self {
             Self::Memory => Ok(false),

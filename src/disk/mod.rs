@@ -1,16 +1,22 @@
-//! The simulated disk: a file that fails, and loses what was not synced, exactly as it is told to.
+//! The simulated disk: files that fail, and lose what was not synced, exactly as they are told to.
 //!
-//! [`SimFile`] is a [`BackingFile`]: a device stands on it as on a [`std::fs::File`] and cannot
-//! tell. [`SimDisk`] is the hand that holds it: it plans the faults of each operation, reports what
-//! they did, and lets the power fail. Beneath lies a [`Medium`], memory or a real file.
+//! A device is opened in a [`World`]: files by name, tasks of its own, a virtual clock, and the
+//! heap of transfer buffers. [`SimFile`] is an open file there. It implements
+//! [`BackingFile`](crate::file::BackingFile) as [`std::fs::File`] does, so a device cannot tell
+//! them apart. [`SimDisk`] is the harness's side: it plans the faults of each operation, reports
+//! what they did, and lets the power fail. The bytes lie in a [`Medium`], memory or real files.
+//!
+//! The disk also keeps the facts that a device is judged by. Each raw call that fails is a
+//! [`Cause`]: who made it, a request or a task, on which bytes, with which errno, and whether it
+//! was a sync. What a request answered is compared with the causes of its time.
 //!
 //! # Semantics
 //!
 //! * A write is visible at once, and *unsynced* until a sync that began after it has returned `Ok`.
 //!   Growth of the file is an unsynced change of its own.
 //! * A [crash](SimDisk::crash) leaves every unsynced sector, each on its own, as its durable
-//!   content or as any content that it had since: [`Survivors`] says which. No sector is left as a
-//!   mixture.
+//!   content or as any content that it had since: [`CrashPolicy`] says which. No sector is left as
+//!   a mixture.
 //! * A [fault](Fault) is pinned to a raw call of one operation, so that it stays where it is when
 //!   other operations are taken away.
 //! * A short write may stop inside a sector, which is then visible torn. Such a sector is not
@@ -23,60 +29,98 @@
 
 mod calls;
 mod crash;
+mod directory;
 mod fault;
+mod inode;
 mod lies;
 mod medium;
+mod operations;
 mod state;
 mod undo;
 mod watch;
+mod world;
 
 #[cfg(test)]
 mod tests;
 
-pub use crash::Survivors;
+pub use crash::CrashPolicy;
 pub use fault::{Call, Dirty, Fault, FaultClass, FaultKind};
 pub use medium::Medium;
-pub use state::{CallReport, RawCall};
-pub use watch::Held;
+pub use operations::{CallReport, Caller, Cause, FailedSync, Rules};
+pub use state::{CrashReport, RawCall};
+pub use watch::SectorState;
+pub use world::{DISK, SimFile, World};
 
-use crate::exec::yield_now;
-use crate::file::BackingFile;
+use crate::device::BufferAllocator;
+use crate::exec::{Runtime, Schedule};
+use directory::Names;
 use state::State;
+use std::future::Future;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the disk and the files on it share.
+/// What a raw call answers, and the cause that this is for requests to fail.
+type Answer<T> = (io::Result<T>, Option<Cause>);
+
+/// What the disk, the world and the files on it share.
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Whose future is being polled; 0 is nobody's.
-    current: AtomicU32,
+    /// Apart from the state, so that a trace can name what is about.
+    names: Arc<Mutex<Names>>,
+    /// Whose future is being polled: a packed [`Caller`].
+    current: AtomicU64,
     /// Raw calls were made since the journal was drained.
     called: AtomicBool,
+    /// How often the power has failed: a handle from before reaches nothing.
+    boot: AtomicU32,
+    /// Raw calls that were made and have not answered.
+    under_way: AtomicU32,
+    /// The names of the tasks that were ever spawned; the first has number 1.
+    tasks: Mutex<Vec<Arc<str>>>,
 }
 
 impl Shared {
-    /// Has a raw call take effect, which is noted in the journal.
-    fn effect<T>(&self, mut state: MutexGuard<'_, State>, work: impl FnOnce(&mut State) -> T) -> T {
+    /// Has a raw call take effect, which is recorded in the journal.
+    fn effect<T>(&self, state: &mut State, work: impl FnOnce(&mut State) -> T) -> T {
         self.called.store(true, Ordering::Relaxed);
-        work(&mut state)
+        work(state)
     }
 
     /// A panic of the device leaves nothing half done here: raw calls do not call back.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn caller(&self) -> Caller {
+        Caller::unpack(self.current.load(Ordering::Relaxed))
+    }
+
+    /// From now on raw calls are made by `caller`. Gives who made them before.
+    fn enter(&self, caller: Caller) -> Caller {
+        // No swap: there is one thread, and a locked instruction for every poll adds up.
+        let before = self.caller();
+        self.current.store(caller.pack(), Ordering::Relaxed);
+        before
+    }
+
+    /// A new task; gives its number.
+    fn add_task(&self, name: Arc<str>) -> u32 {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(name);
+        u32::try_from(tasks.len()).unwrap_or(u32::MAX)
+    }
 }
 
-/// A simulated disk with one file, for the harness.
+/// A simulated disk, for the harness.
 ///
 /// # Example
 ///
 /// A write that was not synced, and a power failure:
 ///
 /// ```
-/// use blocktwin::disk::{Medium, SimDisk, Survivors};
+/// use blocktwin::disk::{CrashPolicy, Medium, SimDisk};
 /// use blocktwin::exec::block_on;
 /// use blocktwin::file::BackingFile;
 ///
@@ -85,7 +129,7 @@ impl Shared {
 /// block_on(disk.file().write_at(&[7; 1024], 0))?;
 /// block_on(disk.file().sync_data())?;
 /// block_on(disk.file().write_at(&[8; 1024], 512))?;
-/// disk.crash(Survivors::None);
+/// disk.crash(CrashPolicy::None);
 ///
 /// let mut buffer = [0; 1536];
 /// block_on(disk.file().read_at(&mut buffer, 0))?;
@@ -98,76 +142,201 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// A disk with an empty file, on `medium`.
+    /// A disk without files, on `medium`.
     pub fn new(medium: Medium) -> Self {
-        let state = Mutex::new(State::new(medium));
-        Self {
-            shared: Arc::new(Shared {
-                state,
-                current: AtomicU32::new(0),
-                called: AtomicBool::new(false),
-            }),
-        }
+        let names = Arc::default();
+        let shared = Shared {
+            state: Mutex::new(State::new(medium, Arc::clone(&names))),
+            names,
+            current: AtomicU64::new(0),
+            called: AtomicBool::new(false),
+            boot: AtomicU32::new(0),
+            under_way: AtomicU32::new(0),
+            tasks: Mutex::new(Vec::new()),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
-    /// Begins anew with a file of `length` zeros, in bytes, all of them durable. `limit` is where
-    /// the device's part of the file ends, in bytes; [`CallReport::escaped`] tells of more.
+    /// Begins anew without files. `sector_size` is in bytes.
+    pub fn format(&self, sector_size: u32, rules: Rules) {
+        self.power_off();
+        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut state = self.shared.lock();
+        state.format(sector_size, rules);
+        // Its number is 0, in every run.
+        state.name_id(DISK);
+    }
+
+    /// Begins anew with one file, [`DISK`], of `length` zeros, in bytes, all of them durable.
+    /// `limit` is where the device's part of the file ends, in bytes; [`CallReport::escaped`] tells
+    /// of more.
     ///
     /// # Errors
     ///
     /// Where the medium refuses the length.
     pub fn reset(&self, sector_size: u32, length: u64, limit: u64) -> io::Result<()> {
-        self.shared.current.store(0, Ordering::Relaxed);
-        self.shared.lock().reset(sector_size, length, limit)
+        self.format(sector_size, Rules { limit, ..Rules::default() });
+        let mut state = self.shared.lock();
+        state.open(Caller::default(), DISK, true).0?;
+        state.set_len(Caller::default(), 0, length).0?;
+        let failed = state.take_medium_error();
+        state.settle();
+        failed.map_or(Ok(()), Err)
     }
 
-    /// The file, for a device. All files of a disk are openings of the same one.
+    /// Makes everything that was done so far durable, and forgets that it was done: how a device
+    /// finds the world when it is first opened.
+    pub fn settle(&self) {
+        self.shared.lock().settle();
+    }
+
+    /// The world of this disk as a device finds it from now until the power fails, with the tasks
+    /// and the clock of `runtime`.
+    pub fn world<S: Schedule>(&self, runtime: &Runtime<S>, heap: Arc<BufferAllocator>) -> World {
+        let shared = Arc::clone(&self.shared);
+        World::new(shared, runtime.spawner(), runtime.clock(), heap)
+    }
+
+    /// The first file that was made, open.
     pub fn file(&self) -> SimFile {
-        SimFile { shared: Arc::clone(&self.shared) }
+        SimFile::first(&self.shared)
     }
 
     /// The operation `op`, not 0, is about to make raw calls, which meet `faults`.
     pub fn begin(&self, op: u32, faults: &[Fault]) {
-        self.shared.lock().begin(op, faults);
+        self.shared.lock().operations.begin(op, faults);
     }
 
     /// From now on raw calls are made by `op`, or by no operation where 0. Gives who did before.
+    /// [`attribute`](Self::attribute) does this for a whole future.
     pub fn enter(&self, op: u32) -> u32 {
-        // No swap: there is one thread, and a locked instruction for every poll adds up.
-        let before = self.shared.current.load(Ordering::Relaxed);
-        self.shared.current.store(op, Ordering::Relaxed);
-        before
+        self.shared.enter(Caller::request(op)).op
+    }
+
+    /// The future `future`, whose raw calls are those of the operation `op`, whoever else runs in
+    /// between. So a harness of one's own tells whose raw call met which fault:
+    ///
+    /// ```
+    /// use blocktwin::disk::{Fault, FaultKind, Medium, SimDisk};
+    /// use blocktwin::exec::block_on;
+    /// use blocktwin::file::BackingFile;
+    ///
+    /// let disk = SimDisk::new(Medium::Memory);
+    /// disk.reset(512, 4096, 4096)?;
+    /// disk.begin(1, &[Fault { call: 0, kind: FaultKind::Eio }]);
+    /// let file = disk.file();
+    /// let written = block_on(disk.attribute(1, file.write_at(&[7; 512], 0)));
+    /// assert!(written.is_err());
+    /// assert_eq!(disk.end(1, false).met.len(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn attribute<T>(
+        &self,
+        op: u32,
+        future: impl Future<Output = T>,
+    ) -> impl Future<Output = T> {
+        self.shared.attribute(Caller::request(op), future)
     }
 
     /// `op` makes no more raw calls: reports what they met. `given_up` where the operation had no
     /// chance to go on, as its future was dropped.
     pub fn end(&self, op: u32, given_up: bool) -> CallReport {
-        self.shared.lock().end(op, given_up)
+        self.shared.lock().end(op, given_up, false)
     }
 
-    /// The power fails and comes back. Operations under way are no more. Tells how many sectors,
-    /// the length of the file counting as one, are not what they were last.
-    pub fn crash(&self, survivors: Survivors) -> u64 {
+    /// The power fails and comes back. Operations under way are no more; tasks are for the runtime
+    /// to [kill](Runtime::kill_tasks), before this.
+    pub fn crash(&self, policy: CrashPolicy) -> CrashReport {
+        self.power_off();
+        self.shared.lock().crash(policy)
+    }
+
+    fn power_off(&self) {
         self.shared.current.store(0, Ordering::Relaxed);
-        self.shared.lock().crash(survivors)
+        self.shared.under_way.store(0, Ordering::Relaxed);
+        let boot = self.shared.boot.load(Ordering::Relaxed);
+        self.shared.boot.store(boot.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Whether a sector cannot be trusted to hold what was written to it last: silently wrong, or
-    /// beyond reading.
+    /// The device has answered a close: from now on raw calls are out of place, until it is
+    /// [opened again](Self::reopened).
+    pub fn closed(&self) {
+        self.shared.lock().closed = true;
+    }
+
+    /// The device was closed and dropped, and will be opened again; the machine runs on.
+    pub fn reopened(&self) {
+        self.shared.lock().reopened();
+    }
+
+    /// While set, raw calls meet no fault that was planned for them.
+    pub fn calm(&self, on: bool) {
+        self.shared.lock().operations.calm = on;
+    }
+
+    /// The first raw call that took effect although the device was [closed](Self::closed) and
+    /// not opened again.
+    pub fn stray_call(&self) -> Option<RawCall> {
+        self.shared.lock().stray
+    }
+
+    /// How many such calls there were since the last [`format`](Self::format).
+    pub fn stray_calls(&self) -> u64 {
+        self.shared.lock().strays
+    }
+
+    /// How many raw calls were made since the last [`settle`](Self::settle).
+    pub fn calls(&self) -> u64 {
+        self.shared.lock().calls
+    }
+
+    /// How many tasks were spawned since the last [`format`](Self::format).
+    pub fn tasks(&self) -> u64 {
+        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
+    /// How many raw calls were made and have not answered.
+    pub fn calls_under_way(&self) -> u32 {
+        self.shared.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Whether a sector of the first file cannot be trusted to hold what was written to it last:
+    /// silently wrong, or beyond reading.
     pub fn is_damaged(&self, sector: u64) -> bool {
         let state = self.shared.lock();
-        state.wrong.contains(&sector) || state.latent.contains(&sector)
+        let damaged =
+            |file: &inode::Inode| file.corrupted.contains(&sector) || file.latent.contains(&sector);
+        state.files.first().is_some_and(damaged)
     }
 
-    /// From now on until the next [`reset`](Self::reset), takes note of what raw calls and crashes
-    /// leave in the sectors, or does not. That costs a copy of every sector that changes.
+    /// Whether any sector of any file is silently wrong, or beyond reading.
+    pub fn is_harmed(&self) -> bool {
+        let state = self.shared.lock();
+        state.files.iter().any(|file| !file.corrupted.is_empty() || !file.latent.is_empty())
+    }
+
+    /// The name of this number, of a file.
+    pub fn name(&self, name: u32) -> Arc<str> {
+        self.shared.names.lock().unwrap_or_else(PoisonError::into_inner).name(name)
+    }
+
+    /// The name of this number, of a task; they are counted from 1.
+    pub fn task(&self, task: u32) -> Arc<str> {
+        let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (task as usize).checked_sub(1).and_then(|at| tasks.get(at)).cloned();
+        name.unwrap_or_else(|| "?".into())
+    }
+
+    /// From now on until the next [`reset`](Self::reset), records what raw calls and crashes leave
+    /// in the sectors of the first file, or does not. That costs a copy of every sector that
+    /// changes.
     pub fn watch(&self, on: bool) {
         self.shared.lock().watch(on);
     }
 
     /// Hands over the raw calls made since the last time, in order; each with the sectors that it
     /// has changed, where they are [watched](Self::watch).
-    pub fn drain_journal(&self, mut each: impl FnMut(&RawCall, &[Held])) {
+    pub fn drain_journal(&self, mut each: impl FnMut(&RawCall, &[SectorState])) {
         // Most often nothing is new, and a load is all that it costs.
         if !self.shared.called.load(Ordering::Relaxed) {
             return;
@@ -176,106 +345,48 @@ impl SimDisk {
         self.shared.lock().drain(&mut each);
     }
 
-    /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one.
+    /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one. `told` where the
+    /// operation answered with an error.
     pub fn end_noting(
         &self,
         op: u32,
         given_up: bool,
-        mut each: impl FnMut(&RawCall, &[Held]),
+        told: bool,
+        mut each: impl FnMut(&RawCall, &[SectorState]),
     ) -> CallReport {
         self.shared.called.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
-        let report = state.end(op, given_up);
+        let report = state.end(op, given_up, told);
         state.drain(&mut each);
         report
     }
 
+    /// What tasks have met since the last time; nothing without tasks.
+    pub fn take_task_faults(&self) -> Vec<FaultKind> {
+        std::mem::take(&mut self.shared.lock().operations.met_by_tasks)
+    }
+
+    /// The syncs that have failed since the last time, in the order in which they were answered.
+    /// Only without [`Rules::own_calls`].
+    pub fn take_failed_syncs(&self) -> Vec<FailedSync> {
+        std::mem::take(&mut self.shared.lock().operations.failed_syncs)
+    }
+
+    /// The sectors of the first file of which reads got something silently wrong since the last
+    /// time. Only without [`Rules::own_calls`]; otherwise see [`CallReport::unreliable`].
+    pub fn take_unreliable(&self) -> Vec<u64> {
+        std::mem::take(&mut self.shared.lock().operations.unreliable)
+    }
+
     /// The sectors that the last crash has changed, where they are [watched](Self::watch) and the
     /// raw calls before it have been handed over.
-    pub fn take_crashed(&self) -> Vec<Held> {
+    pub fn take_crashed(&self) -> Vec<SectorState> {
         self.shared.lock().watch.as_mut().map(|watch| watch.take_rest()).unwrap_or_default()
     }
 
-    /// A failure of the medium itself since the last [`reset`](Self::reset): the disk is full, say.
-    /// It is nobody's fault, and makes whatever the run found worthless.
+    /// A failure of the medium itself since the last [`format`](Self::format): the disk is full,
+    /// say. It is nobody's fault, and makes whatever the run found worthless.
     pub fn take_failure(&self) -> Option<io::Error> {
-        self.shared.lock().broken.take()
-    }
-}
-
-/// A simulated file, for the device.
-#[derive(Clone, Debug)]
-pub struct SimFile {
-    shared: Arc<Shared>,
-}
-
-impl SimFile {
-    /// A raw call: waits for the executor to choose it, and then has the file to itself.
-    async fn call<T>(&self, work: impl FnOnce(&mut State, u32) -> T + Send) -> T {
-        yield_now().await;
-        let shared = &*self.shared;
-        let op = shared.current.load(Ordering::Relaxed);
-        let (before, after) = {
-            let mut state = shared.lock();
-            match state.delays(op) {
-                (0, 0) => return shared.effect(state, |state| work(state, op)),
-                delays => delays,
-            }
-        };
-        self.wait(op, before).await;
-        let done = shared.effect(shared.lock(), |state| work(state, op));
-        self.wait(op, after).await;
-        done
-    }
-
-    /// Lets others go ahead for so many steps.
-    async fn wait(&self, op: u32, steps: u32) {
-        if steps == 0 {
-            return;
-        }
-        let before = self.shared.lock().calls;
-        for _ in 0..steps {
-            yield_now().await;
-        }
-        let mut state = self.shared.lock();
-        let overtaken = state.calls > before;
-        state.delayed(op, overtaken);
-    }
-
-    async fn sync(&self) -> io::Result<()> {
-        let (mark, fault) = self.call(State::begin_sync).await?;
-        yield_now().await;
-        let op = self.shared.current.load(Ordering::Relaxed);
-        self.shared.effect(self.shared.lock(), |state| state.end_sync(op, mark, fault))
-    }
-}
-
-impl BackingFile for SimFile {
-    async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(|state, op| state.read(op, buffer, offset)).await
-    }
-
-    async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        self.call(|state, op| state.write(op, buffer, offset)).await
-    }
-
-    async fn sync_data(&self) -> io::Result<()> {
-        self.sync().await
-    }
-
-    async fn sync_all(&self) -> io::Result<()> {
-        self.sync().await
-    }
-
-    async fn len(&self) -> io::Result<u64> {
-        self.call(State::len).await
-    }
-
-    async fn set_len(&self, length: u64) -> io::Result<()> {
-        self.call(|state, op| state.set_len(op, length)).await
-    }
-
-    async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.call(|state, op| state.punch(op, offset, length)).await
+        self.shared.lock().take_medium_error()
     }
 }

@@ -9,9 +9,11 @@ mod media;
 mod survivors;
 mod torn;
 mod watched;
+mod world;
 
 use super::*;
 use crate::exec::block_on;
+use crate::file::BackingFile;
 use rustix::io::Errno;
 use std::future::poll_fn;
 use std::pin::pin;

@@ -4,7 +4,7 @@
 //! replaced; the content after a change is what the next change of the sector replaced, or, after
 //! the last one, what is visible. A sync that covers the whole log just empties it.
 
-use super::crash::{Damage, Fates, Survivors};
+use super::crash::{CrashOutcome, CrashPolicy, Damage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
@@ -23,7 +23,7 @@ struct Change {
     /// The raw call that made it, by number.
     call: u64,
     /// What it replaced was silently wrong.
-    replaced_wrong: bool,
+    replaced_corrupted: bool,
     /// A failed sync marked it clean without writing it: no later sync makes it durable.
     dropped: bool,
 }
@@ -31,8 +31,8 @@ struct Change {
 impl Change {
     /// A change that the raw call `call` makes, of the length unless it says otherwise.
     fn of(call: u64) -> Self {
-        let (what, replaced_wrong, dropped) = (LENGTH, false, false);
-        Self { what, replaced: 0, number: 0, call, replaced_wrong, dropped }
+        let (what, replaced_corrupted, dropped) = (LENGTH, false, false);
+        Self { what, replaced: 0, number: 0, call, replaced_corrupted, dropped }
     }
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Undo {
     arena: Vec<u8>,
     /// How many changes were ever made.
     made: u64,
-    /// How many raw calls have changed the file.
-    calls: u64,
+    /// The number of the raw call that is changing the file, or was the last to do so.
+    call: u64,
     /// Room to sort in, kept from use to use.
     order: Vec<(u64, usize)>,
 }
@@ -75,16 +75,23 @@ impl Undo {
         self.changes.partition_point(|change| change.number < mark)
     }
 
-    /// What is recorded from now on is made by another raw call.
-    pub(super) fn next_call(&mut self) {
-        self.calls += 1;
+    /// What is recorded from now on is made by this raw call: a number that grows from call to
+    /// call, over all files.
+    pub(super) fn begin_call(&mut self, call: u64) {
+        self.call = call;
+    }
+
+    /// The raw calls that made the changes, in order.
+    pub(super) fn calls(&self) -> impl Iterator<Item = u64> + Clone {
+        let calls = self.changes.chunk_by(|one, next| one.call == next.call);
+        calls.map(|changes| changes[0].call)
     }
 
     /// What the last change of `sector` replaced was silently wrong.
-    pub(super) fn replaced_wrong(&mut self, sector: u64) {
+    pub(super) fn replaced_corrupted(&mut self, sector: u64) {
         let change = self.changes.iter_mut().rev().find(|change| change.what == sector + 1);
         if let Some(change) = change {
-            change.replaced_wrong = true;
+            change.replaced_corrupted = true;
         }
     }
 
@@ -92,7 +99,7 @@ impl Undo {
     pub(super) fn durable(&self, sector: u64, sector_size: usize) -> Option<(&[u8], bool)> {
         let change = self.changes.iter().find(|change| change.what == sector + 1)?;
         let start = usize::try_from(change.replaced).ok()?;
-        Some((&self.arena[start..start + sector_size], change.replaced_wrong))
+        Some((&self.arena[start..start + sector_size], change.replaced_corrupted))
     }
 
     /// The sectors that have changed since `mark`.
@@ -113,15 +120,14 @@ impl Undo {
     }
 
     /// Deciding what survives of this log.
-    pub(super) fn fates(&self, survivors: Survivors) -> Fates {
-        let calls = self.changes.chunk_by(|one, next| one.call == next.call);
-        Fates::new(survivors, calls.map(|changes| changes[0].call))
+    pub(super) fn outcome(&self, policy: CrashPolicy) -> CrashOutcome {
+        CrashOutcome::new(policy, self.calls())
     }
 
     /// What the raw call at hand has changed will never be written to the medium.
     pub(super) fn drop_call(&mut self) {
-        let calls = self.calls;
-        let made = self.changes.iter_mut().rev().take_while(|change| change.call == calls);
+        let call = self.call;
+        let made = self.changes.iter_mut().rev().take_while(|change| change.call == call);
         for change in made {
             change.dropped = change.what != LENGTH;
         }
@@ -138,7 +144,7 @@ impl Undo {
         let start = self.arena.len();
         held(&mut self.arena);
         let places = (start..self.arena.len()).step_by(sector_size);
-        let (mut number, call) = (self.made, self.calls);
+        let (mut number, call) = (self.made, self.call);
         self.changes.extend(places.zip(first + 1..).map(|(place, what)| {
             number += 1;
             Change { what, replaced: place as u64, number: number - 1, ..Change::of(call) }
@@ -149,7 +155,7 @@ impl Undo {
 
     /// Records that the length is about to change from `length`.
     pub(super) fn record_length(&mut self, length: u64) {
-        let change = Change { replaced: length, number: self.made, ..Change::of(self.calls) };
+        let change = Change { replaced: length, number: self.made, ..Change::of(self.call) };
         self.changes.push(change);
         self.made += 1;
     }
@@ -203,7 +209,12 @@ impl Undo {
 
     /// A sync that began at `mark` has failed after a part of it was written, though not the
     /// length.
-    pub(super) fn partly_synced(&mut self, mark: u64, sector_size: usize, fates: &mut Fates) {
+    pub(super) fn partly_synced(
+        &mut self,
+        mark: u64,
+        sector_size: usize,
+        outcome: &mut CrashOutcome,
+    ) {
         let mut durable = vec![false; self.changes.len()];
         // A crash may go back to any of these.
         let lengths = self.changes.iter().filter(|change| change.what == LENGTH);
@@ -218,7 +229,7 @@ impl Undo {
             let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
             versions.clear();
             versions.extend(live().map(|&(_, at)| undo.changes[at].call));
-            let chosen = fates.choose(what, &versions);
+            let chosen = outcome.choose(what, &versions);
             let Some(&(_, newest)) = chosen.checked_sub(1).and_then(|nth| live().nth(nth)) else {
                 return;
             };
@@ -246,7 +257,7 @@ impl Undo {
     pub(super) fn crash(
         &mut self,
         sector_size: usize,
-        fates: &mut Fates,
+        outcome: &mut CrashOutcome,
         mut restore: impl FnMut(Restore<'_>),
     ) {
         let (mut torn_by_length, mut versions) = (None, Vec::new());
@@ -257,9 +268,9 @@ impl Undo {
             versions.extend(live().map(|&(_, at)| undo.changes[at].call));
             let what = group[0].0;
             let chosen =
-                if Some(what) == torn_by_length { 0 } else { fates.choose(what, &versions) };
+                if Some(what) == torn_by_length { 0 } else { outcome.choose(what, &versions) };
             if what != LENGTH
-                && let Some(damage) = fates.damage(sector_size)
+                && let Some(damage) = outcome.damage(sector_size)
             {
                 restore(Restore::Damage(what - 1, damage));
             }
@@ -271,7 +282,7 @@ impl Undo {
                     .and_then(|&(_, at)| group.iter().find(|&&(_, later)| later > at)),
             };
             let Some(&(what, at)) = next else { return };
-            let Change { replaced, replaced_wrong, .. } = undo.changes[at];
+            let Change { replaced, replaced_corrupted, .. } = undo.changes[at];
             if what == LENGTH {
                 torn_by_length = edge(replaced, sector_size);
                 return restore(Restore::Length(replaced));
@@ -280,7 +291,7 @@ impl Undo {
             restore(Restore::Sector(
                 what - 1,
                 &undo.arena[start..start + sector_size],
-                replaced_wrong,
+                replaced_corrupted,
             ));
         });
         self.clear();
@@ -309,16 +320,16 @@ mod tests {
 
     impl Toy {
         fn write(&mut self, sector: usize, value: u8) {
-            self.undo.next_call();
+            self.undo.begin_call(self.undo.call + 1);
             let old = [self.visible[sector]; SECTOR];
             self.undo.record(sector as u64, SECTOR, |held| held.extend_from_slice(&old));
             self.visible[sector] = value;
         }
 
-        fn crash(&mut self, survivors: Survivors) -> [u8; 8] {
+        fn crash(&mut self, policy: CrashPolicy) -> [u8; 8] {
             let visible = &mut self.visible;
-            let mut fates = self.undo.fates(survivors);
-            self.undo.crash(SECTOR, &mut fates, |restore| match restore {
+            let mut outcome = self.undo.outcome(policy);
+            self.undo.crash(SECTOR, &mut outcome, |restore| match restore {
                 Restore::Sector(sector, bytes, _) => {
                     visible[usize::try_from(sector).unwrap()] = bytes[0];
                 }
@@ -338,7 +349,7 @@ mod tests {
             for value in 2..=4 {
                 toy.write(3, value);
             }
-            seen[toy.crash(Survivors::Random(seed))[3] as usize] = true;
+            seen[toy.crash(CrashPolicy::Random(seed))[3] as usize] = true;
         }
         assert_eq!(seen, [false, true, true, true, true]);
     }
@@ -351,7 +362,7 @@ mod tests {
         toy.write(0, 2);
         toy.write(1, 3);
         toy.undo.synced(mark);
-        assert_eq!(toy.crash(Survivors::None)[..2], [1, 0]);
+        assert_eq!(toy.crash(CrashPolicy::None)[..2], [1, 0]);
     }
 
     #[test]
@@ -363,7 +374,7 @@ mod tests {
         toy.write(1, 2);
         assert_eq!(toy.visible[..2], [1, 2]);
         toy.undo.synced(toy.undo.mark());
-        assert_eq!(toy.crash(Survivors::All)[..2], [0, 2]);
+        assert_eq!(toy.crash(CrashPolicy::All)[..2], [0, 2]);
     }
 
     #[test]
@@ -373,7 +384,7 @@ mod tests {
             toy.write(0, 1);
             toy.undo.dropped(toy.undo.mark());
             toy.write(0, 2);
-            assert_ne!(toy.crash(Survivors::Random(seed))[0], 1);
+            assert_ne!(toy.crash(CrashPolicy::Random(seed))[0], 1);
         }
     }
 
@@ -385,10 +396,10 @@ mod tests {
             toy.write(0, 1);
             toy.write(1, 1);
             let mark = toy.undo.mark();
-            let mut fates = toy.undo.fates(Survivors::Random(seed));
-            toy.undo.partly_synced(mark, SECTOR, &mut fates);
+            let mut outcome = toy.undo.outcome(CrashPolicy::Random(seed));
+            toy.undo.partly_synced(mark, SECTOR, &mut outcome);
             toy.undo.synced(toy.undo.mark());
-            let left = toy.crash(Survivors::All);
+            let left = toy.crash(CrashPolicy::All);
             parts[0] += left[0];
             parts[1] += left[1];
         }

@@ -1,11 +1,12 @@
 //! A test of a device, in one call.
 
+use super::vacuity::Vacuity;
 use super::{
-    Budget, Divergence, Explanation, Options, Report, RunError, Runner, Shrunk, Subject, Verdict,
-    quietly,
+    Budget, Divergence, Explanation, Options, Report, RunError, Runner, Shrunk, Stats, Subject,
+    Verdict, quietly, scenarios_for,
 };
 use crate::disk::Medium;
-use crate::scenario::{Expectation, Profile, Scenario, generate, parse, print};
+use crate::scenario::{Accepts, Expectation, Profile, Scenario, generate_for, parse, print};
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -33,7 +34,8 @@ const SCENARIOS: &str = "BLOCKTWIN_SCENARIOS";
 ///
 /// # Panics
 ///
-/// If the device diverges from its twin.
+/// If the device diverges from its twin, or the scenarios have tested nothing.
+#[track_caller]
 pub fn check<S: Subject>(subject: S) {
     Check::new(subject).run();
 }
@@ -51,7 +53,8 @@ pub struct Check<S> {
     runner: Runner<S>,
     seeds: Range<u64>,
     profile: Profile,
-    adapt: Box<dyn Fn(&mut Scenario)>,
+    /// Which scenarios are generated.
+    accepts: Accepts,
 }
 
 impl<S> fmt::Debug for Check<S> {
@@ -66,8 +69,9 @@ impl<S> fmt::Debug for Check<S> {
 impl<S: Subject> Check<S> {
     /// A thousand scenarios of the default profile, in memory.
     pub fn new(subject: S) -> Self {
+        let accepts = scenarios_for(&subject);
         let runner = Runner::new(subject, Medium::Memory);
-        Self { runner, seeds: 0..SEEDS, profile: Profile::Default, adapt: Box::new(|_| ()) }
+        Self { runner, seeds: 0..SEEDS, profile: Profile::Default, accepts }
     }
 
     /// Runs the scenarios of these seeds.
@@ -86,12 +90,6 @@ impl<S: Subject> Check<S> {
         self
     }
 
-    /// Changes every scenario that is generated, and the one that is shown, to what the device can
-    /// do: to its size of a sector, say.
-    pub fn adapt(self, adapt: impl Fn(&mut Scenario) + 'static) -> Self {
-        Self { adapt: Box::new(adapt), ..self }
-    }
-
     /// Runs the scenarios, shrinks the first that diverges, and explains it.
     ///
     /// In the environment, `BLOCKTWIN_SEED=17` makes it run that seed only, and
@@ -101,8 +99,10 @@ impl<S: Subject> Check<S> {
     /// # Panics
     ///
     /// If the device diverges from its twin, with the explanation, the smallest scenario that
-    /// diverges alike, and how to replay it. Also if a variable in the environment is not a number,
-    /// or the medium fails.
+    /// diverges alike, and how to replay it. Also if the scenarios have tested nothing, as the
+    /// device made no raw call in its [world](crate::disk::World), or nothing was ever unsynced
+    /// when the power failed; if a variable in the environment is not a number; or if the medium
+    /// fails.
     #[track_caller]
     pub fn run(mut self) {
         let seeds = range(self.seeds.clone(), env::var_os(SEED), env::var_os(SCENARIOS));
@@ -125,12 +125,11 @@ impl<S: Subject> Check<S> {
     }
 
     fn all_pass(&mut self, seeds: Range<u64>) -> Result<(), String> {
-        let mut any = false;
+        let mut stats = Stats::default();
         for seed in seeds {
-            let mut scenario = generate(seed, self.profile);
-            (self.adapt)(&mut scenario);
+            let scenario = generate_for(seed, self.profile, &self.accepts);
             match quietly(|| self.runner.run(&scenario, Options::default())) {
-                Ok(Report { verdict: Verdict::Pass, .. }) => any = true,
+                Ok(Report { verdict: Verdict::Pass, stats: more, .. }) => stats.add(&more),
                 Ok(Report { verdict: Verdict::Diverged(found), .. }) => {
                     return Err(format!("seed {seed} {}", self.explain(seed, &scenario, &found)));
                 }
@@ -139,7 +138,10 @@ impl<S: Subject> Check<S> {
                 Err(error) => return Err(format!("seed {seed} was not run: {}", chain(&error))),
             }
         }
-        if any { Ok(()) } else { Err("not one scenario was run".to_owned()) }
+        match Vacuity::of(&stats) {
+            None => Ok(()),
+            Some(vacuity) => Err(vacuity.to_string()),
+        }
     }
 
     fn passes(&mut self, text: &str) -> Result<(), String> {
@@ -160,8 +162,8 @@ impl<S: Subject> Check<S> {
         let Some((small, report)) = self.smallest(scenario, found) else {
             let explanation = Explanation::new(scenario, found, &[]);
             return format!(
-                "{explanation}\n\nIt was otherwise when it was run again: the device depends on \
-                 something that is not of its scenario."
+                "{explanation}\n\nThe failure did not reproduce: the device depends on something \
+                 outside the scenario."
             );
         };
         let Verdict::Diverged(divergence) = &report.verdict else { unreachable!("it was shrunk") };
@@ -175,13 +177,12 @@ impl<S: Subject> Check<S> {
         )
     }
 
-    /// The smallest scenario that diverges in the same kind and that the device can do, with what
-    /// it gave. `None` where even the one that was found does not diverge so any more.
+    /// The smallest scenario that diverges in the same kind, with what it gave. `None` where even
+    /// the one that was found does not diverge in that kind any more.
     fn smallest(&mut self, scenario: &Scenario, found: &Divergence) -> Option<(Scenario, Report)> {
-        let Self { runner, adapt, .. } = self;
+        let Self { runner, .. } = self;
         let shrunk = quietly(|| runner.shrink(scenario, Options::default(), BUDGET, |_| ()));
-        let Shrunk { scenario: mut small, .. } = shrunk.ok()??;
-        adapt(&mut small);
+        let Shrunk { scenario: small, .. } = shrunk.ok()??;
         let traced = Options { trace: true, ..Options::default() };
         [small, scenario.clone()].into_iter().find_map(|mut candidate| {
             let report = quietly(|| runner.run(&candidate, traced)).ok()?;

@@ -3,8 +3,8 @@
 //! The twin sees one read: older data where newer was due. Whether the newer data is there after
 //! all (*stale*), somewhere else (*misdirected*) or nowhere (*lost*), only looking again can tell.
 
-use super::cycle::{Run, pieces};
-use super::session::UNREAD;
+use super::power_cycle::UNREAD;
+use super::run::{Run, pieces};
 use super::subject::Subject;
 use crate::device::Device;
 use crate::model::{Content, Expected, Kind, Violation};
@@ -19,7 +19,7 @@ impl<S: Subject> Run<'_, '_, S> {
         let vague = match violation.kind {
             Kind::Stale | Kind::Lost => true,
             // It is the medium that broke the promise.
-            Kind::DurabilityLost => self.session.accuse_media,
+            Kind::DurabilityLost => self.session.report_media_errors,
             _ => false,
         };
         let Some(finding) = violation.findings.first().filter(|_| vague) else {

@@ -1,7 +1,6 @@
 //! A divergence, for the person who has to understand it.
 
 use super::{Divergence, Event};
-use crate::disk::RawCall;
 use crate::model::{Expected, OpId};
 use crate::scenario::{Op, Scenario, Step};
 use std::fmt::{self, Write};
@@ -30,7 +29,7 @@ const WRITERS: usize = 4;
 /// let mut write = Step::new(Op::Write { offset: 0, length: 512, fua: true });
 /// write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
 /// let scenario = Scenario { steps: vec![write], ..decode(&[]) };
-/// let options = Options { trace: true, accuse_media: true, ..Options::default() };
+/// let options = Options { trace: true, report_media_errors: true, ..Options::default() };
 /// let report = Runner::new(FileBacked, Medium::Memory).run(&scenario, options)?;
 ///
 /// let Verdict::Diverged(divergence) = &report.verdict else { panic!("it should") };
@@ -83,6 +82,7 @@ impl<'a> Explanation<'a> {
         for op in self.in_question() {
             self.raw_calls(op, &mut lines);
         }
+        self.calls_of_tasks(&mut lines);
         let shown = &self.trace[self.trace.len().saturating_sub(self.events)..];
         if !shown.is_empty() {
             lines.heading(format!("the last {} of {} events:", shown.len(), self.trace.len()));
@@ -140,18 +140,26 @@ impl<'a> Explanation<'a> {
             Some(_) => "reopen",
             None => return,
         };
-        let is_beneath =
-            |event: &&Event| matches!(event, Event::Raw(RawCall { op: of, .. }) if *of == op);
+        let is_beneath = |event: &&Event| matches!(event, Event::Raw(it) if it.raw.caller.op == op);
         let calls: Vec<&Event> = self.trace.iter().filter(is_beneath).collect();
         lines.heading(format!("raw calls beneath #{op}, {name}:"));
         if calls.is_empty() {
-            lines.text("  none".to_owned());
+            let others = self.trace.iter().any(is_of_task);
+            let none = if others { "  none of its own" } else { "  none" };
+            lines.text(none.to_owned());
         }
-        let (hidden, shown) = calls.split_at(calls.len().saturating_sub(CALLS));
-        if !hidden.is_empty() {
-            lines.text(format!("  {} before these", hidden.len()));
+        lines.last_of(&calls);
+    }
+
+    /// The last raw calls that tasks of the device made before the divergence.
+    fn calls_of_tasks(&self, lines: &mut Lines<'a>) {
+        let found = self.trace.iter().position(|event| matches!(event, Event::Diverged(_)));
+        let until = &self.trace[..found.unwrap_or(self.trace.len())];
+        let calls: Vec<&Event> = until.iter().filter(|event| is_of_task(event)).collect();
+        if !calls.is_empty() {
+            lines.heading("raw calls of tasks of the device:".to_owned());
+            lines.last_of(&calls);
         }
-        lines.0.extend(shown.iter().map(|&event| (Part::Event(event), format!("  {event}"))));
     }
 
     /// The operations whose raw calls may tell what went wrong: the one that diverged, and those
@@ -193,6 +201,11 @@ impl<'a> Explanation<'a> {
     }
 }
 
+/// Whether this is a raw call that a task of the device's made.
+fn is_of_task(event: &Event) -> bool {
+    matches!(event, Event::Raw(it) if it.task.is_some())
+}
+
 /// The lines, each on a line of its own, without a newline at the end.
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +217,16 @@ impl fmt::Display for Explanation<'_> {
 /// The lines of an explanation so far.
 struct Lines<'a>(Vec<(Part<'a>, String)>);
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// The last few of these events.
+    fn last_of(&mut self, events: &[&'a Event]) {
+        let (hidden, shown) = events.split_at(events.len().saturating_sub(CALLS));
+        if !hidden.is_empty() {
+            self.text(format!("  {} before these", hidden.len()));
+        }
+        self.0.extend(shown.iter().map(|&event| (Part::Event(event), format!("  {event}"))));
+    }
+
     /// After an empty line.
     fn heading(&mut self, line: String) {
         self.text(String::new());

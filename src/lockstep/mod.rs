@@ -1,25 +1,45 @@
 //! Runs a scenario: the device and its twin in lockstep.
 //!
-//! The clients of a scenario are tasks of one executor. Each makes its operations on the device,
-//! and tells the [`Twin`] of each when it is made and when it ends. The power fails when the
-//! scenario says; the device is opened again, and what it holds is read back and compared. At the
-//! end of every scenario everything that was touched is read back, the power fails once more, and
-//! what is durable is read back too.
+//! To test a device of your own, implement [`Subject`] for it and call [`check`]. The
+//! [guide](crate::guide) has examples to copy from.
+//!
+//! # How a run goes
+//!
+//! 1. [`Subject::create`] makes what has to be there, in an empty [`World`](crate::disk::World).
+//!    Nothing fails, and what it made is durable.
+//! 2. [`Subject::open`] opens the device. From here on raw calls fail as the scenario says.
+//! 3. The clients of the scenario are tasks of one executor. Each makes its operations on the
+//!    device, and tells the [`Twin`] when an operation begins and how it ended. The tasks of the
+//!    device run between them, on the same executor.
+//! 4. The power fails when the scenario says. All tasks are dropped, the device is opened again,
+//!    and what it holds is read back and compared.
+//! 5. At the end, everything that was touched is read back, the power fails once more, and what is
+//!    durable is read back too.
+//!
+//! # How answers are judged
+//!
+//! Every raw call that fails is a *cause*: when it failed, on which bytes, with which errno. A
+//! request that returns an error needs a cause with this errno that failed while the request was in
+//! flight, or earlier if no request has told of it yet. It does not matter who made the raw call. A
+//! request that returns `Ok` is judged by its effects: reads and crashes show them. A device that
+//! [promises](crate::model::Promises) more is held to more.
 //!
 //! **Invariant:** a run is a pure function of its scenario and its subject.
 
 mod check;
-mod cycle;
 mod diagnose;
 mod explain;
 mod opening;
+mod power_cycle;
 mod quiet;
+mod run;
 mod scope;
-mod session;
 mod shrink;
 mod stats;
 mod subject;
 mod trace;
+mod vacuity;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
@@ -29,13 +49,14 @@ pub use explain::{Explanation, Part, describe};
 pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};
 pub use stats::{FaultCount, Stats};
-pub use subject::{FileBacked, Subject};
-pub use trace::{Digest, Event, Sector};
+pub use subject::{DynSubject, FileBacked, Subject, scenarios_for};
+pub use trace::{Digest, Event, RawEvent, Sector};
+pub use vacuity::Vacuity;
 
 use crate::device::{BufferAllocator, BufferSource, Geometry, GeometryError};
-use crate::disk::{Medium, SimDisk};
-use crate::model::{Kind, OpId, TrimEffect, Twin, Violation};
-use crate::scenario::{DeviceSpec, ExpectedVerdict, Scenario};
+use crate::disk::{Medium, Rules, SimDisk};
+use crate::model::{Kind, OpId, Promises, Twin, Violation};
+use crate::scenario::{Accepts, DeviceSpec, ExpectedVerdict, NotAccepted, Scenario};
 use std::io;
 use std::sync::Arc;
 
@@ -46,9 +67,9 @@ pub struct Options {
     pub trace: bool,
     /// Keep among the events what every sector held, which is slow.
     pub sectors: bool,
-    /// Hold the device to what a medium that lies has done to it. A plain device then diverges,
-    /// and the verdict names what the medium did; one with checksums has to notice.
-    pub accuse_media: bool,
+    /// Report the silent harm that the medium does as if it were the device's. A device without
+    /// checksums then diverges, and the verdict names what the medium did.
+    pub report_media_errors: bool,
 }
 
 /// What a run gives.
@@ -110,6 +131,12 @@ pub enum RunError {
     /// There can be no such device.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// The scenario would take too much time or memory.
+    #[error(transparent)]
+    TooLargeToSimulate(#[from] crate::scenario::TooLarge),
+    /// The device does not take such a scenario.
+    #[error(transparent)]
+    NotAccepted(#[from] NotAccepted),
 }
 
 impl RunError {
@@ -125,6 +152,9 @@ impl RunError {
 #[derive(Debug)]
 pub struct Runner<S> {
     subject: S,
+    accepts: Accepts,
+    /// But for where the device ends.
+    rules: Rules,
     disk: SimDisk,
     twin: Twin,
     /// Of the last log.
@@ -141,8 +171,10 @@ impl<S: Subject> Runner<S> {
     pub fn new(subject: S, medium: Medium) -> Self {
         // Replaced before it is used.
         let Ok(geometry) = Geometry::new(512, 512, 1) else { unreachable!("a valid geometry") };
-        let twin = Twin::new(geometry, false, TrimEffect::default(), 0);
-        Self { subject, disk: SimDisk::new(medium), twin, memory: Vec::new(), heaps: Vec::new() }
+        let twin = Twin::new(geometry, false, Promises::none(), 0);
+        let (accepts, disk) = (subject.accepts(), SimDisk::new(medium));
+        let rules = subject::rules_of(&subject.promises(), &accepts);
+        Self { subject, accepts, rules, disk, twin, memory: Vec::new(), heaps: Vec::new() }
     }
 
     /// Runs one scenario.
@@ -153,18 +185,19 @@ impl<S: Subject> Runner<S> {
     ///
     /// Where the scenario could not be run at all.
     pub fn run(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
+        self.accepts.check(scenario)?;
+        scenario.check_size()?;
         let spec = &scenario.device;
         let geometry = spec.geometry()?;
-        let reset = self.disk.reset(spec.sector_size, spec.file_length, geometry.size());
-        reset.map_err(RunError::of_medium)?;
-        self.disk.watch(options.trace && options.sectors);
-        let trims = self.subject.trim_effect(spec);
-        self.twin.reset(geometry, spec.read_only, trims, scenario.salt);
+        let promises = subject::promises_of(&self.subject, spec);
+        let limit = if promises.in_place { geometry.size() } else { u64::MAX };
+        self.disk.format(spec.sector_size, Rules { limit, ..self.rules });
+        self.twin.reset(geometry, spec.read_only, promises, scenario.salt);
         let heap = self.heap(spec);
-        self.subject.begin();
         let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
         let memory = &mut self.memory;
-        let mut report = cycle::run(subject, disk, twin, heap, scenario, (options, memory));
+        let mut report =
+            run::run(subject, (disk, promises), twin, heap, scenario, (options, memory));
         report.stats.checks = *self.twin.checks();
         if let Some(failure) = self.disk.take_failure() {
             return Err(RunError::of_medium(failure));

@@ -1,28 +1,35 @@
 //! What the device answers to being opened.
 
 use crate::device::{Device, DeviceError};
-use crate::model::{Kind, Violation};
+use crate::model::{Evidence, Kind, Promises, Violation};
 use crate::scenario::DeviceSpec;
 
-/// An opening may fail only as the file did.
+/// An opening may fail only as the files did. Of a device that makes its own calls it also has to.
 pub(super) fn judge_opening(
-    failed: Option<&DeviceError>,
-    errors: &[DeviceError],
+    failed: Option<DeviceError>,
+    evidence: &Evidence<'_>,
+    promises: &Promises,
 ) -> Result<(), Violation> {
-    match (failed, errors.first()) {
-        (None, None) => Ok(()),
-        (Some(error), _) if errors.contains(error) => Ok(()),
-        (None, Some(error)) => Err(Violation::new(
-            Kind::ErrorSwallowed,
-            format!("the device was opened although the file had failed: {error}"),
-        )),
-        (Some(error), None) => Err(Violation::new(
-            Kind::SpuriousError,
-            format!("the device could not be opened: {error}"),
-        )),
-        (Some(error), Some(_)) => Err(Violation::new(
+    let Evidence { errors, causes, owed, harmed, .. } = *evidence;
+    let all = errors.iter().chain(owed).chain(causes.iter().map(|cause| &cause.error));
+    let first = all.clone().next().copied();
+    match failed {
+        None => match errors.first() {
+            Some(error) if promises.own_calls => Err(Violation::new(
+                Kind::ErrorSwallowed,
+                format!("the device was opened although the file had failed: {error}"),
+            )),
+            _ => Ok(()),
+        },
+        Some(_) if harmed && promises.integrity => Ok(()),
+        Some(error) if all.clone().any(|it| *it == error) => Ok(()),
+        Some(error) if first.is_some() => Err(Violation::new(
             Kind::WrongError,
             format!("the device could not be opened, with the wrong error: {error}"),
+        )),
+        Some(error) => Err(Violation::new(
+            Kind::SpuriousError,
+            format!("the device could not be opened although nothing had gone wrong: {error}"),
         )),
     }
 }
@@ -40,11 +47,11 @@ pub(super) fn judge_description(device: &impl Device, spec: &DeviceSpec) -> Resu
         ));
     }
     if device.is_read_only() != spec.read_only {
-        let (asked, says) = match spec.read_only {
-            true => ("for reading only", "can be written"),
-            false => ("for writing", "is read-only"),
+        let (opened, says) = match spec.read_only {
+            true => ("opened read-only", "writable"),
+            false => ("opened for writing", "read-only"),
         };
-        return wrong(format!("the device was opened {asked}, and says that it {says}"));
+        return wrong(format!("the device was {opened}, but reports itself {says}"));
     }
     Ok(())
 }

@@ -1,12 +1,16 @@
 //! A device that panics is a finding, not a stack trace on the terminal.
 
-use std::cell::Cell;
-use std::panic;
+use std::cell::{Cell, RefCell};
+use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
 thread_local! {
-    /// Set while panics of this thread are caught and reported.
+    /// Set while panics of this thread are kept off standard error.
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// How many catchers of panics there are on this thread.
+    static CATCHERS: Cell<u32> = const { Cell::new(0) };
+    /// What the last panic of this thread said, and where.
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// Does `work`, and meanwhile keeps the panics of this thread off standard error.
@@ -19,25 +23,56 @@ thread_local! {
 ///
 /// If `work` does, and the first time also if the thread is panicking already.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    hook();
+    let before = QUIET.replace(true);
+    let _restored = OnDrop(|| QUIET.set(before));
+    work()
+}
+
+/// Does `work`. Where it panics, gives what the panic said, with file and line, and the panic.
+pub(super) fn catch<T>(
+    work: impl FnOnce() -> T,
+) -> Result<T, (String, Box<dyn std::any::Any + Send>)> {
+    hook();
+    CATCHERS.set(CATCHERS.get() + 1);
+    let _restored = OnDrop(|| CATCHERS.set(CATCHERS.get() - 1));
+    let caught = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    caught.map_err(|panic| {
+        let said = LAST.with_borrow_mut(Option::take);
+        (said.unwrap_or_else(|| "no message".to_owned()), panic)
+    })
+}
+
+/// Puts the hook in its place, once.
+fn hook() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let loud = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
+            if CATCHERS.get() > 0 {
+                LAST.set(Some(describe(info)));
+            }
             if !QUIET.get() {
                 loud(info);
             }
         }));
     });
-    let _restored = Restore(QUIET.replace(true));
-    work()
 }
 
-/// What it was before, also when `work` panics.
-struct Restore(bool);
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let message = info.payload_as_str().unwrap_or("no message");
+    match info.location() {
+        Some(at) => format!("{message}, at {}:{}", at.file(), at.line()),
+        None => message.to_owned(),
+    }
+}
 
-impl Drop for Restore {
+/// Does something when it is dropped, also in a panic.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
     fn drop(&mut self) {
-        QUIET.set(self.0);
+        (self.0)();
     }
 }
 
@@ -51,5 +86,14 @@ mod tests {
         assert!(!QUIET.get());
         let caught = panic::catch_unwind(|| quietly(|| panic!("nobody sees this")));
         assert!(caught.is_err() && !QUIET.get());
+    }
+
+    #[test]
+    fn a_panic_says_where_it_was() {
+        let caught = quietly(|| catch::<()>(|| panic!("the {} one", 2)));
+        let line = line!() - 1;
+        let said = caught.err().map(|(said, _): (String, _)| said).unwrap_or_default();
+        assert_eq!(said, format!("the 2 one, at {}:{line}", file!()));
+        assert!(catch(|| 7).is_ok_and(|seven| seven == 7));
     }
 }

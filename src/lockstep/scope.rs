@@ -1,7 +1,6 @@
 //! An operation's future, and what happens to it from outside.
 
-use crate::disk::{SimDisk, Survivors};
-use crate::model::OpId;
+use crate::disk::CrashPolicy;
 use crate::scenario::Step;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -14,29 +13,20 @@ pub(super) enum Ended<T> {
     /// It was dropped.
     Dropped,
     /// The power fails while it is under way.
-    Crashed(Survivors),
+    Crashed(CrashPolicy),
 }
 
-/// Runs `future` as the operation `op`: the raw calls that it makes are that operation's, and it is
-/// suspended only as often as `step` allows.
-pub(super) async fn scoped<T>(
-    disk: &SimDisk,
-    op: OpId,
-    step: &Step,
-    future: impl Future<Output = T>,
-) -> Ended<T> {
+/// Runs `future`, which is suspended only as often as `step` allows.
+pub(super) async fn disturbed<T>(step: &Step, future: impl Future<Output = T>) -> Ended<T> {
     let mut future = pin!(future);
     let mut suspended = 0;
     poll_fn(|context| {
-        let before = disk.enter(op);
-        let polled = future.as_mut().poll(context);
-        disk.enter(before);
-        if let Poll::Ready(output) = polled {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
             return Poll::Ready(Ended::Done(output));
         }
         suspended += 1;
         match step.crash_at {
-            Some((at, survivors)) if at == suspended => Poll::Ready(Ended::Crashed(survivors)),
+            Some((at, policy)) if at == suspended => Poll::Ready(Ended::Crashed(policy)),
             _ if step.drop_at == Some(suspended) => Poll::Ready(Ended::Dropped),
             _ => Poll::Pending,
         }

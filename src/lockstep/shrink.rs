@@ -12,7 +12,7 @@ mod simpler;
 #[cfg(test)]
 mod tests;
 
-use super::{Options, Report, RunError, Runner, Subject, Verdict};
+use super::{Options, Report, RunError, Runner, Subject, Verdict, scenarios_for};
 use crate::model::Kind;
 use crate::scenario::{Accepts, Expectation, Scenario};
 use measure::Measure;
@@ -69,8 +69,7 @@ impl<S: Subject> Runner<S> {
         budget: Budget,
         progress: impl FnMut(Progress),
     ) -> Result<Option<Shrunk>, RunError> {
-        // TODO(Accepts): take what the subject accepts.
-        let accepts = Accepts::anything().odd_short_writes(true);
+        let accepts = scenarios_for(&self.subject);
         self.shrink_for(&accepts, scenario, options, budget, progress)
     }
 
@@ -89,9 +88,11 @@ impl<S: Subject> Runner<S> {
         let best = Scenario { note: String::new(), expect: None, ..scenario.clone() };
         let measure = Measure::of(&best);
         let left = budget.runs.saturating_sub(1);
+        let restless = !self.subject.promises().own_calls;
         let mut search = Search {
             runner: &mut *self,
             accepts,
+            restless,
             options: quiet,
             kind,
             best,
@@ -116,14 +117,20 @@ impl<S: Subject> Runner<S> {
 const FEW: usize = 16;
 
 /// Taking an operation away changes how the clients interleave. A candidate of several clients is
-/// tried under so many other schedules: of few operations, and of more.
+/// tried under this many other schedules: of few operations, and of more.
 const SCHEDULES: (u64, u64) = (12, 1);
+
+/// The same for a device that is restless.
+const RESTLESS: (u64, u64) = (24, 12);
 
 /// A search under way.
 struct Search<'r, S, P> {
     runner: &'r mut Runner<S>,
     /// What the device can take; every candidate is fitted to it before it is measured and run.
     accepts: &'r Accepts,
+    /// Tasks of the device interleave like clients do, and it may look at what is written to it:
+    /// other schedules and contents are tried for one client too.
+    restless: bool,
     options: Options,
     kind: Kind,
     /// The smallest so far, how small it is, and what running it gave.
@@ -174,15 +181,18 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
         if self.accept(&candidate)? {
             return Ok(true);
         }
-        let (few, many) = SCHEDULES;
+        let (few, many) = if self.restless { RESTLESS } else { SCHEDULES };
         let others = match candidate.steps.len() {
-            _ if candidate.clients() < 2 => 0,
+            _ if candidate.clients() < 2 && !self.restless => 0,
             0..=FEW => few,
             _ => many,
         };
         let tried = candidate.schedule;
         for schedule in (0..others).filter(|&other| other != tried) {
             candidate.schedule = schedule;
+            if self.restless {
+                candidate.salt = schedule;
+            }
             if self.accept(&candidate)? {
                 return Ok(true);
             }

@@ -20,10 +20,22 @@ pub struct Stats {
     pub scenarios: u64,
     /// Operations that ended, or were dropped, and were checked.
     pub ops: u64,
+    /// Writes and trims that were answered with `Ok`, of one block or more.
+    pub changes: u64,
     /// Power failures.
     pub crashes: u64,
     /// Clean closings followed by an opening.
     pub reopens: u64,
+    /// Power failures when something was unsynced, so that it could be lost.
+    pub unsynced_crashes: u64,
+    /// Raw calls.
+    pub calls: u64,
+    /// Tasks that the device spawned.
+    pub tasks: u64,
+    /// Tasks of the device's that were alive after it had been closed and dropped.
+    pub tasks_after_close: u64,
+    /// Raw calls that took effect after the device had been closed.
+    pub stray_calls: u64,
     /// Steps of the executor.
     pub steps: u64,
     /// How often each class of faults occurred, in the order of [`FaultClass::ALL`].
@@ -37,8 +49,14 @@ impl Stats {
     pub fn add(&mut self, other: &Self) {
         self.scenarios += other.scenarios;
         self.ops += other.ops;
+        self.changes += other.changes;
         self.crashes += other.crashes;
         self.reopens += other.reopens;
+        self.unsynced_crashes += other.unsynced_crashes;
+        self.calls += other.calls;
+        self.tasks += other.tasks;
+        self.tasks_after_close += other.tasks_after_close;
+        self.stray_calls += other.stray_calls;
         self.steps += other.steps;
         for (mine, theirs) in self.faults.iter_mut().zip(other.faults) {
             mine.injected += theirs.injected;

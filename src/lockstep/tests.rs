@@ -6,6 +6,7 @@ mod description;
 mod explain;
 mod media;
 mod sectors;
+mod tasks;
 
 fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
     let report = runner.run(scenario, Options::default()).unwrap();

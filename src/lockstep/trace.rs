@@ -1,10 +1,11 @@
 //! What happened, for people and as a digest.
 
 use crate::device::DeviceError;
-use crate::disk::{Call, Held, RawCall, Survivors};
+use crate::disk::{Call, CrashPolicy, DISK, RawCall, SectorState, SimDisk};
 use crate::model::{Content, OpId, Request, identify};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use twox_hash::XxHash3_128;
 
 /// Something that happened in a run. In this order they are its trace.
@@ -13,16 +14,16 @@ use twox_hash::XxHash3_128;
 pub enum Event {
     /// An operation was made.
     Began(OpId, Request),
-    /// A raw call beneath the device.
-    Raw(RawCall),
+    /// A raw call of the device's.
+    Raw(RawEvent),
     /// An operation got its answer; of a read, with what it saw sector by sector.
     Ended(OpId, Result<(), DeviceError>, Vec<OpId>),
     /// An operation's future was dropped.
     Cancelled(OpId),
     /// A transfer buffer was refused to an operation.
     Refused(OpId, DeviceError),
-    /// The power failed, by the will of an operation, or of the end of the scenario (0).
-    Crashed(OpId, Survivors),
+    /// The power failed, requested by an operation or by the end of the scenario (0).
+    Crashed(OpId, CrashPolicy),
     /// The device was opened.
     Opened(Result<(), DeviceError>),
     /// Sectors from this one on were read back, and held what these operations wrote.
@@ -35,7 +36,33 @@ pub enum Event {
     Diverged(OpId),
 }
 
-/// What a sector of the file holds.
+/// A raw call, with the names of what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RawEvent {
+    /// The call.
+    pub raw: RawCall,
+    /// The name of the file, or, of a renaming, the old one; none of a call on the directory.
+    pub file: Option<Arc<str>>,
+    /// The new name, of a renaming.
+    pub new_name: Option<Arc<str>>,
+    /// The name of the task that made it, if one did.
+    pub task: Option<Arc<str>>,
+}
+
+impl RawEvent {
+    fn new(raw: &RawCall, disk: &SimDisk) -> Self {
+        let names = !matches!(raw.call, Call::SyncDirectory | Call::List);
+        Self {
+            raw: *raw,
+            file: names.then(|| disk.name(raw.name)),
+            new_name: (raw.call == Call::Rename).then(|| disk.name(raw.new_name)),
+            task: (raw.caller.task != 0).then(|| disk.task(raw.caller.task)),
+        }
+    }
+}
+
+/// What a sector of the first file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sector {
     /// The sector, by number.
@@ -63,9 +90,9 @@ impl fmt::Display for Event {
             Self::Ended(op, Err(error), _) => write!(f, "#{op:<4} failed: {error}"),
             Self::Cancelled(op) => write!(f, "#{op:<4} dropped before it ended"),
             Self::Refused(op, error) => write!(f, "#{op:<4} got no buffer: {error}"),
-            Self::Crashed(0, survivors) => write!(f, "      power fails; {survivors}"),
-            Self::Crashed(op, survivors) => {
-                write!(f, "#{op:<4} power fails; {survivors}")
+            Self::Crashed(0, policy) => write!(f, "      power fails; {policy}"),
+            Self::Crashed(op, policy) => {
+                write!(f, "#{op:<4} power fails; {policy}")
             }
             Self::Opened(Ok(())) => write!(f, "      device opened"),
             Self::Opened(Err(error)) => write!(f, "      device did not open: {error}"),
@@ -79,19 +106,31 @@ impl fmt::Display for Event {
     }
 }
 
-fn raw_call(raw: &RawCall, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "#{:<4}   ", raw.op)?;
-    if matches!(raw.call, Call::Read | Call::Write | Call::Punch) {
-        // Offsets of more digits are rare.
-        write!(f, "{:<10} {:>8} bytes at {:<12}", raw.call.name(), raw.length, raw.offset)?;
-    } else {
-        write!(f, "{:<41}", raw.call.name())?;
+fn raw_call(event: &RawEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let raw = &event.raw;
+    match &event.task {
+        Some(task) => write!(f, "{task:<5}   ")?,
+        None => write!(f, "#{:<4}   ", raw.caller.op)?,
     }
-    match raw.result {
-        Ok(_) if matches!(raw.call, Call::Sync | Call::Punch | Call::SetLength) => {
-            write!(f, " -> Ok")?;
+    let mut what = match raw.call {
+        // Offsets of more digits are rare.
+        Call::Read | Call::Write | Call::Punch => {
+            format!("{:<10} {:>8} bytes at {:<12}", raw.call.name(), raw.length, raw.offset)
         }
-        Ok(count) => write!(f, " -> {count}")?,
+        Call::SetLength => format!("{:<10} {:>8} bytes", raw.call.name(), raw.length),
+        _ => raw.call.name().to_owned(),
+    };
+    match (&event.file, &event.new_name) {
+        (Some(file), Some(new)) => what += &format!(" {file} to {new}"),
+        (Some(file), None) if &**file != DISK => what = format!("{what:<33} of {file}"),
+        _ => {}
+    }
+    write!(f, "{what:<41}")?;
+    match raw.result {
+        Ok(count) if matches!(raw.call, Call::Read | Call::Write | Call::Length | Call::List) => {
+            write!(f, " -> {count}")?;
+        }
+        Ok(_) => write!(f, " -> Ok")?,
         Err(errno) => write!(f, " -> {}", std::io::Error::from_raw_os_error(errno))?,
     }
     match raw.fault {
@@ -215,31 +254,45 @@ impl Log {
         self.keep(|| Event::Began(op, request));
     }
 
-    /// A raw call, with what the sectors hold that it has changed.
-    pub(super) fn raw(&mut self, raw: &RawCall, held: &[Held], salt: u64) {
+    /// A raw call on `disk`, with what the sectors hold that it has changed.
+    pub(super) fn raw(
+        &mut self,
+        raw: &RawCall,
+        disk: &SimDisk,
+        sectors: &[SectorState],
+        salt: u64,
+    ) {
         let result = match raw.result {
             Ok(count) => [0, count],
             Err(errno) => [1, u64::from(errno.unsigned_abs())],
         };
         let fault = raw.fault.map_or(0, |fault| fault as u64 + 1);
-        let call = raw.call as u64;
-        let [failed, value] = result;
-        self.numbers(2, [raw.op.into(), call, raw.offset, raw.length, failed, value, fault]);
-        self.keep(|| Event::Raw(*raw));
-        self.holds(held, salt);
+        let (call, [failed, value]) = (raw.call as u64, result);
+        let op = raw.caller.op.into();
+        let RawCall { caller, name, new_name, offset, length, .. } = *raw;
+        if caller.task == 0 && name == 0 && new_name == 0 {
+            self.numbers(2, [op, call, offset, length, failed, value, fault]);
+        } else {
+            let [task, name, new_name] = [caller.task, name, new_name].map(u64::from);
+            let names = [op, task, name, new_name];
+            self.numbers(9, names);
+            self.numbers(2, [op, call, offset, length, failed, value, fault]);
+        }
+        self.keep(|| Event::Raw(RawEvent::new(raw, disk)));
+        self.holds(sectors, salt);
     }
 
     /// What sectors hold, of a run with this salt.
-    pub(super) fn holds(&mut self, held: &[Held], salt: u64) {
-        if held.is_empty() {
+    pub(super) fn holds(&mut self, sectors: &[SectorState], salt: u64) {
+        if sectors.is_empty() {
             return;
         }
-        let sector = |it: &Held| Sector {
+        let sector = |it: &SectorState| Sector {
             number: it.sector,
             visible: identify(&it.visible, salt),
             durable: identify(&it.durable, salt),
         };
-        self.keep(|| Event::Holds(held.iter().map(sector).collect()));
+        self.keep(|| Event::Holds(sectors.iter().map(sector).collect()));
     }
 
     pub(super) fn diverged(&mut self, op: OpId) {
@@ -262,10 +315,10 @@ impl Log {
         self.keep(|| Event::Refused(op, error));
     }
 
-    pub(super) fn crashed(&mut self, op: OpId, survivors: Survivors) {
-        let (policy, seed) = survivors.code();
-        self.numbers(6, [op.into(), policy, seed]);
-        self.keep(|| Event::Crashed(op, survivors));
+    pub(super) fn crashed(&mut self, op: OpId, policy: CrashPolicy) {
+        let (code, seed) = policy.code();
+        self.numbers(6, [op.into(), code, seed]);
+        self.keep(|| Event::Crashed(op, policy));
     }
 
     pub(super) fn opened(&mut self, result: Result<(), DeviceError>) {
@@ -321,8 +374,8 @@ mod tests {
             digest(&|log| log.ended(1, Ok(()), &[0])),
             digest(&|log| log.ended(1, Err(DeviceError::Closed), &[])),
             digest(&|log| log.cancelled(1)),
-            digest(&|log| log.crashed(1, Survivors::Random(1))),
-            digest(&|log| log.crashed(1, Survivors::Runs(1))),
+            digest(&|log| log.crashed(1, CrashPolicy::Random(1))),
+            digest(&|log| log.crashed(1, CrashPolicy::Runs(1))),
         ];
         let mut sorted = digests;
         sorted.sort_unstable();
@@ -335,7 +388,7 @@ mod tests {
     fn the_digest_is_pinned() {
         let mut log = Log::new(true, Vec::new());
         log.began(1, Request::Write { offset: 512, length: 1024, fua: true });
-        log.crashed(0, Survivors::None);
+        log.crashed(0, CrashPolicy::None);
         let (digest, trace, _) = log.finish();
         assert_eq!(digest.to_string(), "d2697a649f302498fd8f6133710174f2");
         assert_eq!(trace[0].to_string(), "#1    fua write        1024 bytes at 512");

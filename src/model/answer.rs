@@ -1,15 +1,17 @@
 //! Which answers a device may give.
 
 use super::payload::OpId;
-use super::request::{Evidence, Request};
+use super::promises::{Containment, Promises};
+use super::request::{Cause, Evidence, Request};
 use super::version::Tick;
 use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
+use smallvec::SmallVec;
 use std::fmt;
 
 /// What decides about answers besides the request itself, since the device was opened.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Standing {
+#[derive(Clone, Debug, Default)]
+pub(super) struct DeviceState {
     /// The first close that was made: from then on requests may be refused.
     pub(super) closing: Option<OpId>,
     /// A close has returned `Ok`.
@@ -20,13 +22,53 @@ pub(super) struct Standing {
     pub(super) sync_failing: bool,
     /// Since when the device has told of a failed sync: requests have to be refused.
     pub(super) sync_failed: Option<Tick>,
+    /// How a sync failed first, of a device that does not make its own calls.
+    pub(super) sync_error: Option<DeviceError>,
+    /// A failed sync that nobody has been told of.
+    pub(super) untold: Option<FailedSync>,
 }
 
-/// A request that is being judged.
-pub(super) struct Case<'a> {
+/// A failed sync that somebody has to be told of.
+#[derive(Clone, Debug)]
+pub(super) struct FailedSync {
+    pub(super) error: DeviceError,
+    pub(super) since: Tick,
+    /// Where a request made it, the requests that were in flight then; any of them may have been
+    /// to tell of it, and was dropped.
+    pub(super) in_flight: Option<SmallVec<[OpId; 4]>>,
+}
+
+impl DeviceState {
+    /// `op` was dropped: perhaps it was the one to be told of a failed sync.
+    pub(super) fn dropped(&mut self, op: OpId) {
+        let was_there = |it: &FailedSync| it.in_flight.as_ref().is_some_and(|it| it.contains(&op));
+        if self.untold.as_ref().is_some_and(was_there) {
+            self.untold = None;
+        }
+    }
+
+    /// `op` answered with `error` at the tick `now`; `certain` where that can only have been about
+    /// a failed sync.
+    pub(super) fn told(&mut self, op: OpId, error: DeviceError, certain: bool, now: Tick) {
+        if certain {
+            self.sync_failed.get_or_insert(now);
+        }
+        let may_tell = |it: &FailedSync| {
+            let was_there = it.in_flight.as_ref().is_some_and(|it| it.contains(&op));
+            certain || was_there || it.error == error
+        };
+        if self.untold.as_ref().is_some_and(may_tell) {
+            self.untold = None;
+        }
+    }
+}
+
+/// What a request that is being judged owes.
+pub(super) struct Obligation<'a> {
     pub(super) geometry: &'a Geometry,
     pub(super) read_only: bool,
-    pub(super) standing: &'a Standing,
+    pub(super) promises: &'a Promises,
+    pub(super) state: &'a DeviceState,
     pub(super) request: Request,
     pub(super) began: Tick,
     pub(super) evidence: &'a Evidence<'a>,
@@ -34,92 +76,156 @@ pub(super) struct Case<'a> {
 
 /// Why a request must not be answered with `Ok`. In words only where it was.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Why {
+pub(super) enum Reason {
     Bad(DeviceError),
     ReadOnly,
     Closed,
     SyncFailed,
+    Untold(DeviceError),
     FileFailed(DeviceError),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bad(error) => error.fmt(f),
             Self::ReadOnly => f.write_str("the device is read-only"),
             Self::Closed => f.write_str("the device was closed before"),
             Self::SyncFailed => f.write_str("an earlier sync had failed"),
+            Self::Untold(error) => {
+                write!(f, "an earlier sync had failed and no request has told of it: {error}")
+            }
             Self::FileFailed(error) => write!(f, "the file had failed: {error}"),
         }
     }
 }
 
-impl Case<'_> {
-    /// Whether the contract allows the answer of a device with this [`duty`](Self::duty).
+impl Obligation<'_> {
+    /// Whether the contract allows the answer of a device for which this is [`due`](Self::due).
     pub(super) fn judge(
         &self,
         result: Result<(), DeviceError>,
-        duty: Option<(Kind, Why)>,
+        due: Option<(Kind, Reason)>,
     ) -> Result<(), Violation> {
         let name = self.request.name();
-        match (result, duty) {
+        match (result, due) {
             (Ok(()), None) => Ok(()),
-            (Ok(()), Some((kind, why))) => {
-                Err(Violation::new(kind, format!("{name} returned Ok although {why}")))
+            (Ok(()), Some((kind, reason))) => {
+                Err(Violation::new(kind, format!("{name} returned Ok although {reason}")))
             }
-            (Err(error), duty) if self.excuses(error) && !self.evades(error, duty) => Ok(()),
+            (Err(error), due) if self.excuses(error) && !self.evades(error, due) => Ok(()),
             (Err(error), None) => Err(Violation::new(
                 Kind::SpuriousError,
                 format!("{name} failed although nothing had gone wrong: {error}"),
             )),
-            (Err(error), Some((_, why))) => Err(Violation::new(
+            (Err(error), Some((_, reason))) => Err(Violation::new(
                 Kind::WrongError,
-                format!("{name} failed with the wrong error although {why}: {error}"),
+                format!("{name} failed with the wrong error although {reason}: {error}"),
             )),
         }
     }
 
     /// Why the device must not say `Ok`, and what it is if it does.
-    pub(super) fn duty(&self) -> Option<(Kind, Why)> {
+    pub(super) fn due(&self) -> Option<(Kind, Reason)> {
         let refused = Kind::RequestNotRejected;
         if let Err(error) = self.geometry_error() {
-            return Some((refused, Why::Bad(error)));
+            return Some((refused, Reason::Bad(error)));
         }
         if self.read_only && self.request.is_change() {
-            return Some((refused, Why::ReadOnly));
+            return Some((refused, Reason::ReadOnly));
         }
-        if self.request != Request::Close && self.is_past(self.standing.closed) {
-            return Some((refused, Why::Closed));
+        if self.request != Request::Close && self.is_past(self.state.closed) {
+            return Some((refused, Reason::Closed));
         }
-        let reads = matches!(self.request, Request::Read { .. });
-        let closed_again = self.request == Request::Close && self.standing.close_flushed;
-        if !reads && !closed_again && self.is_past(self.standing.sync_failed) {
-            return Some((Kind::PoisonIgnored, Why::SyncFailed));
+        let closed_again = self.request == Request::Close && self.state.close_flushed;
+        let goes_on = self.is_read() || closed_again || self.promises.waives.failed_syncs;
+        if !goes_on && self.is_past(self.state.sync_failed) {
+            return Some((Kind::PoisonIgnored, Reason::SyncFailed));
+        }
+        if let Some(untold) = &self.state.untold
+            && !goes_on
+            && self.request.makes_durable()
+            && self.is_past(Some(untold.since))
+        {
+            return Some((Kind::PoisonIgnored, Reason::Untold(untold.error)));
         }
         let error = self.evidence.errors.first()?;
-        Some((Kind::ErrorSwallowed, Why::FileFailed(*error)))
+        Some((Kind::ErrorSwallowed, Reason::FileFailed(*error)))
     }
 
     /// Whether there is a reason for this very error.
     fn excuses(&self, error: DeviceError) -> bool {
-        let standing = self.standing;
+        let state = self.state;
         match error {
             DeviceError::Misaligned { .. } => self.is_misaligned(),
             DeviceError::OutOfRange { .. } => self.is_out_of_range(),
             DeviceError::ReadOnly => self.read_only && self.request.is_change(),
-            DeviceError::Closed => self.request != Request::Close && standing.closing.is_some(),
-            DeviceError::SyncFailed => {
-                !matches!(self.request, Request::Read { .. }) && standing.sync_failing
+            DeviceError::Closed => self.request != Request::Close && state.closing.is_some(),
+            DeviceError::SyncFailed => !self.is_read() && state.sync_failing,
+            _ => self.has_cause(error),
+        }
+    }
+
+    /// Whether the file gave a reason for this error: to this request or, where the device does
+    /// not make its own calls, to anybody while it was in flight, or earlier and untold.
+    fn has_cause(&self, error: DeviceError) -> bool {
+        let Evidence { errors, causes, owed, harmed, .. } = *self.evidence;
+        if errors.contains(&error) || harmed && self.promises.integrity {
+            return true;
+        }
+        let late = !self.is_read() || !self.promises.in_place;
+        let untold = || late && (owed.contains(&error) || self.state.sync_error == Some(error));
+        causes.iter().any(|cause| cause.error == error && self.concerns(cause)) || untold()
+    }
+
+    /// Whether a failed raw call may be what this request failed for.
+    fn concerns(&self, cause: &Cause) -> bool {
+        if !self.promises.in_place {
+            return true;
+        }
+        match (&cause.bytes, self.request.span()) {
+            _ if cause.sync => !self.is_read(),
+            (Some(bytes), Some((offset, length))) => {
+                let (start, end) = self.pages(offset, offset.saturating_add(length));
+                bytes.start < end && start < bytes.end
             }
-            _ => self.evidence.errors.contains(&error),
+            _ => true,
+        }
+    }
+
+    /// A range in bytes, up to the pages in which the device reads and writes.
+    fn pages(&self, start: u64, end: u64) -> (u64, u64) {
+        match self.promises.containment {
+            Some(Containment::Pages(page @ 1..)) => {
+                (start / page * page, end.div_ceil(page).saturating_mul(page))
+            }
+            _ => (start, end),
+        }
+    }
+
+    /// Whether this error can only be about a failed sync.
+    pub(super) fn tells_of_sync(&self, error: DeviceError) -> bool {
+        let other = |cause: &Cause| cause.error == error && !cause.sync;
+        match error {
+            DeviceError::SyncFailed => true,
+            _ => {
+                self.request.makes_durable()
+                    && self.state.sync_error == Some(error)
+                    && !self.evidence.causes.iter().any(other)
+                    && self.evidence.owed.iter().all(|it| *it != error)
+            }
         }
     }
 
     /// A failure of the file has to be told with its errno: that the sync failed *earlier* is no
     /// answer to the request whose own sync failed.
-    fn evades(&self, error: DeviceError, duty: Option<(Kind, Why)>) -> bool {
-        let own_failure = matches!(duty, Some((Kind::ErrorSwallowed, _)));
+    fn evades(&self, error: DeviceError, due: Option<(Kind, Reason)>) -> bool {
+        let own_failure = matches!(due, Some((Kind::ErrorSwallowed, _)));
         own_failure && !self.evidence.errors.contains(&error)
+    }
+
+    fn is_read(&self) -> bool {
+        matches!(self.request, Request::Read { .. })
     }
 
     fn is_past(&self, moment: Option<Tick>) -> bool {

@@ -35,6 +35,8 @@ struct Lists {
     unsettled: Vec<u64>,
     /// Those that may have changed since the last crash, settled or not.
     changed: Vec<u64>,
+    /// Operations whose futures were dropped and that may still land.
+    adrift: Vec<OpId>,
 }
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
@@ -51,7 +53,7 @@ pub(super) struct LegalSets {
 
 impl LegalSets {
     pub(super) fn new() -> Self {
-        let times = vec![Times { began: 0, ended: 0, succeeded: true }];
+        let times = vec![Times { began: 0, ended: 0, dropped: NEVER, succeeded: true }];
         Self {
             salt: 0,
             sectors: Sparse::new(),
@@ -67,6 +69,7 @@ impl LegalSets {
         (self.salt, self.doubt, self.promised) = (salt, None, 0);
         self.lists.unsettled.clear();
         self.lists.changed.clear();
+        self.lists.adrift.clear();
         self.times.truncate(1);
         self.sectors.clear(|sectors| {
             for sector in sectors {
@@ -89,6 +92,26 @@ impl LegalSets {
 
     pub(super) fn end(&mut self, op: OpId, now: Tick) {
         self.times[op as usize].ended = now;
+    }
+
+    /// The future of `op` was dropped, and what it was to write may still land.
+    pub(super) fn drop_adrift(&mut self, op: OpId, now: Tick) {
+        self.times[op as usize].dropped = now;
+        self.lists.adrift.push(op);
+    }
+
+    /// A flush, barrier or close that was called at the tick `called` has returned: what was
+    /// dropped before that lands no more.
+    pub(super) fn settle_adrift(&mut self, called: Tick, now: Tick) {
+        let times = &mut self.times;
+        self.lists.adrift.retain(|&op| {
+            let times = &mut times[op as usize];
+            let settled = times.dropped < called;
+            if settled {
+                times.ended = now;
+            }
+            !settled
+        });
     }
 
     /// Calls `each` for the sectors of `range`, with their numbers.
@@ -135,27 +158,27 @@ impl LegalSets {
     }
 
     /// `op` has completed: what had ended before it began is hidden, and where the write is durable
-    /// can not come back. `horizon` is the beginning of the oldest operation under way.
+    /// can not come back. `oldest_in_flight` is when the oldest operation in flight began.
     pub(super) fn completed(
         &mut self,
         op: OpId,
         range: Range<u64>,
         now: Tick,
         durable: bool,
-        horizon: Tick,
+        oldest_in_flight: Tick,
     ) {
         self.times[op as usize].succeeded = true;
         let began = self.times(op).began;
         let firm = self.is_firm(began);
         self.each(range, |_, sector, times, _| {
             for version in &mut sector.versions {
-                if version.op != op && times[version.op as usize].ended < began {
+                if version.op != op && times[version.op as usize].is_before(began) {
                     version.cover(now, firm);
                     version.settled |= durable;
                 }
             }
             if durable {
-                forget(sector, horizon);
+                forget(sector, oldest_in_flight);
             }
         });
     }
@@ -182,7 +205,7 @@ impl LegalSets {
     }
 
     /// Everything that had completed at the tick `called` is durable.
-    pub(super) fn synced(&mut self, called: Tick, horizon: Tick) {
+    pub(super) fn synced(&mut self, called: Tick, oldest_in_flight: Tick) {
         let doubt = self.doubt;
         self.promised = self.promised.max(called);
         let mut unsettled = std::mem::take(&mut self.lists.unsettled);
@@ -191,7 +214,7 @@ impl LegalSets {
             for version in &mut sector.versions {
                 version.settled |= version.is_covered(called, doubt);
             }
-            forget(sector, horizon);
+            forget(sector, oldest_in_flight);
             sector.unsettled = sector.versions.len() > 1;
             sector.unsettled
         });
@@ -229,20 +252,25 @@ impl LegalSets {
             if version.resembles(&seen) || times(version).ended > began {
                 continue;
             }
-            let since = ended.map_or(now, |ended| ended.max(times(version).ended));
+            // Of a dropped write that never landed: since it was dropped.
+            let over = times(version).ended.min(times(version).dropped);
+            let since = ended.map_or(now, |ended| ended.max(over));
             if completed {
                 version.cover(since, firm);
-                // A sync may have been called after that.
-                version.settled |= version.is_covered(self.promised, self.doubt);
             } else {
+                // A flush that is called from now on makes durable what this read has shown.
                 version.hidden = version.hidden.min(since);
+                version.cover(now, firm);
             }
+            // A sync may have been called after that.
+            version.settled |= version.is_covered(self.promised, self.doubt);
         }
         Some(seen)
     }
 
     /// The power failed: what is survivable may be there now, and nothing else.
     pub(super) fn crash(&mut self, now: Tick) {
+        self.lists.adrift.clear();
         for times in &mut self.times {
             times.ended = times.ended.min(now);
         }
@@ -251,9 +279,9 @@ impl LegalSets {
         }
     }
 
-    /// The device was put away without having been flushed: what it had yet to write is gone, and
+    /// The device was closed without having been flushed: what it had yet to write is gone, and
     /// whatever could survive a crash may be seen again. Nothing has become durable by that.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn forget_unflushed(&mut self) {
         for &number in &self.lists.unsettled {
             let versions = &mut self.sectors.get_mut(number).versions;
             versions.iter_mut().filter(|it| !it.settled).for_each(Version::uncover);
@@ -305,7 +333,7 @@ impl LegalSets {
     }
 
     /// After a crash: what the sector holds is unspecified until it is written again.
-    pub(super) fn give_up(&mut self, number: u64) {
+    pub(super) fn mark_unknown(&mut self, number: u64) {
         let versions = &mut self.sectors.get_mut(number).versions;
         versions.clear();
         versions.push(Version { leaves: Leaves::Anything, ..FIRST });
@@ -358,6 +386,6 @@ fn touched(sectors: &mut Sparse<Sector, CHUNK>, number: u64) -> Option<&mut Sect
 }
 
 /// Drops the versions of which neither a crash nor a read under way can show anything.
-fn forget(sector: &mut Sector, horizon: Tick) {
-    sector.versions.retain(|version| !(version.settled && version.hidden <= horizon));
+fn forget(sector: &mut Sector, oldest_in_flight: Tick) {
+    sector.versions.retain(|version| !(version.settled && version.hidden <= oldest_in_flight));
 }

@@ -33,7 +33,7 @@ impl Twin {
     }
 
     /// The bytes that a version has left in a sector, unless they may be any.
-    fn contents(&self, version: &Version, sector: u64, size: usize) -> Option<Vec<u8>> {
+    pub(super) fn contents(&self, version: &Version, sector: u64, size: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; size];
         match version.leaves {
             Leaves::Payload => payload::fill(&mut bytes, self.salt, version.op, sector),

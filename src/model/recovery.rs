@@ -1,6 +1,6 @@
 //! The twin after a crash: what the device turns out to hold.
 
-use super::answer::Standing;
+use super::answer::DeviceState;
 use super::clause::Clause;
 use super::payload::{Content, OpId};
 use super::request::{Evidence, Request};
@@ -12,18 +12,18 @@ use std::ops::Range;
 impl Twin {
     /// The device is gone, and the machine goes on: what a close has flushed is what it holds.
     /// Where the close failed, it promised as little as a crash does.
-    pub fn put_away(&mut self) {
-        if !self.standing.close_flushed {
-            self.legal.let_go();
+    pub fn closed_cleanly(&mut self) {
+        if !self.state.close_flushed {
+            self.legal.forget_unflushed();
         }
     }
 
     /// The device is open again after a close, or opened for the first time.
     pub fn reopened(&mut self) {
-        self.under_way.clear();
+        self.in_flight.clear();
         self.turns.clear();
         self.misread.clear();
-        self.standing = Standing::default();
+        self.state = DeviceState::default();
     }
 
     /// The power failed. Until [`recovered`](Self::recovered), only [`recover`](Self::recover) may
@@ -63,7 +63,7 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         let now = self.tick();
-        self.misread.extend(evidence.unreliable);
+        self.misread(evidence.unreliable);
         let findings = self.compare(first, data, now, evidence);
         self.wrong_data(format_args!("reading back what was written gave"), findings)
     }
@@ -80,12 +80,12 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         let sector_size = self.geometry.sector_size() as usize;
-        self.misread.extend(evidence.unreliable);
+        self.misread(evidence.unreliable);
         self.seen.clear();
         let mut findings = Vec::new();
         for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
             if self.is_excused(sector, evidence) {
-                self.legal.give_up(sector);
+                self.legal.mark_unknown(sector);
                 continue;
             }
             match self.legal.recover(sector, bytes) {
@@ -94,6 +94,10 @@ impl Twin {
                     let unknown = version.leaves == Leaves::Anything;
                     self.seen.push(if unknown { UNSPECIFIED } else { version.op });
                     self.checks.count(Clause::Durability, 1);
+                }
+                None if self.waives_mixture(bytes) => {
+                    self.legal.mark_unknown(sector);
+                    self.seen.push(UNSPECIFIED);
                 }
                 None if findings.len() < FINDINGS => {
                     findings.push(self.finding(sector, bytes, None));
@@ -130,8 +134,8 @@ impl Twin {
     }
 
     /// The device is open again and cannot read this sector, which is not its fault.
-    pub fn give_up(&mut self, sector: u64) {
-        self.legal.give_up(sector);
+    pub fn mark_unknown(&mut self, sector: u64) {
+        self.legal.mark_unknown(sector);
     }
 
     /// All unsettled sectors have been recovered: checks that a cut of the barriers explains them

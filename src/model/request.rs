@@ -58,6 +58,12 @@ impl Request {
         matches!(self, Self::Flush | Self::Barrier | Self::Close)
     }
 
+    /// Whether it makes data durable, or keeps its order, when it returns `Ok`: a failed sync has
+    /// to be told to whoever asks for that.
+    pub(super) fn makes_durable(self) -> bool {
+        self.is_sync() || matches!(self, Self::Write { fua: true, .. })
+    }
+
     /// The sectors it covers, empty where the device has to refuse it or it has none.
     pub(super) fn sectors(self, geometry: &Geometry) -> Range<u64> {
         let range = self.span().map(|(offset, length)| geometry.check(offset, length));
@@ -93,6 +99,9 @@ pub enum TrimEffect {
     Zeros,
     /// They stay.
     Nothing,
+    /// Whichever of the three that the scenario's trim mode asks for; see
+    /// [`Trim`](crate::scenario::Trim).
+    AsAsked,
 }
 
 /// How a request ended.
@@ -109,14 +118,35 @@ pub enum Outcome<'a> {
     Cancelled,
 }
 
+/// A raw call that failed: a reason for a request that was under way then to fail too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What the device has to say of it.
+    pub error: DeviceError,
+    /// The bytes of the file that it was about, where it was about some and not the whole file.
+    pub bytes: Option<Range<u64>>,
+    /// It was a sync.
+    pub sync: bool,
+}
+
 /// What is known of the file while a request was under way: facts, not guesses from its answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Evidence<'a> {
-    /// The failures that the file returned to this request, as the device has to surface them.
+    /// The failures that the file returned to this request, as the device has to surface them: of
+    /// a device that promises to make its [own calls](super::Promises::own_calls).
     pub errors: &'a [DeviceError],
     /// One of them was a failed sync.
     pub sync_failed: bool,
-    /// Sectors that the kernel left torn under this write, or showed torn to this read.
+    /// Of any other device, the raw calls that failed while this request was under way, whoever
+    /// made them.
+    pub causes: &'a [Cause],
+    /// Failures that no request may have told of yet: of a flusher, say.
+    pub owed: &'a [DeviceError],
+    /// The medium has silently harmed something, so that a device with checksums may fail.
+    pub harmed: bool,
+    /// Sectors that the kernel left torn under this request and refused to mend.
+    pub unmendable: &'a [u64],
+    /// Sectors that were torn for the moment when this request read them.
     pub torn: &'a [u64],
     /// Sectors of which the medium gave this read something else than what had been written,
     /// without a sign: a plain device cannot know. The harm has to stay inside them.

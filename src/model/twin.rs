@@ -1,15 +1,16 @@
 //! The twin: what the device is held to, request by request and crash by crash.
 
-use super::answer::{Case, Standing};
+use super::answer::{DeviceState, FailedSync, Obligation};
 use super::clause::{Checks, Clause};
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
+use super::promises::{Containment, Promises};
 use super::request::{Evidence, Outcome, Request, TrimEffect};
 use super::turns::Turns;
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// At most this many sectors are named in a violation.
@@ -25,18 +26,18 @@ pub(super) const FINDINGS: usize = 8;
 pub struct Twin {
     pub(super) geometry: Geometry,
     pub(super) read_only: bool,
-    pub(super) trims: TrimEffect,
+    pub(super) promises: Promises,
     pub(super) salt: u64,
     pub(super) now: Tick,
     pub(super) legal: LegalSets,
     /// Every request so far, by number; the sectors are those it may change.
     pub(super) log: Vec<Entry>,
-    pub(super) under_way: Vec<OpId>,
-    pub(super) standing: Standing,
+    pub(super) in_flight: Vec<OpId>,
+    pub(super) state: DeviceState,
     pub(super) turns: Turns,
-    /// Sectors of which a read was lied to. What a device has in memory of them may be the lie,
-    /// until they are written or the device is opened again.
-    pub(super) misread: BTreeSet<u64>,
+    /// Sectors of which reads got something silently wrong, and when the twin learned of it; see
+    /// [`misread`](Self::misread).
+    pub(super) misread: BTreeMap<u64, Tick>,
     /// Barriers that returned `Ok` and no flush has made moot: when called, when returned.
     pub(super) barriers: Vec<(Tick, Tick, OpId)>,
     /// The flush or close that returned `Ok` last.
@@ -61,24 +62,23 @@ pub const UNSPECIFIED: OpId = OpId::MAX;
 impl Twin {
     /// The twin of a device of zeros.
     ///
-    /// `trims` is what the device promises of what was trimmed; `salt` tells this run's contents
-    /// from any other's.
-    pub fn new(geometry: Geometry, read_only: bool, trims: TrimEffect, salt: u64) -> Self {
+    /// `promises` are those of the device; `salt` tells this run's contents from any other's.
+    pub fn new(geometry: Geometry, read_only: bool, promises: Promises, salt: u64) -> Self {
         let nothing = Entry { request: Request::Flush, changes: 0..0 };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
             geometry,
             read_only,
-            trims,
+            promises,
             salt,
             now: 0,
             legal,
             log: vec![nothing],
-            under_way: Vec::new(),
-            standing: Standing::default(),
+            in_flight: Vec::new(),
+            state: DeviceState::default(),
             turns: Turns::default(),
-            misread: BTreeSet::new(),
+            misread: BTreeMap::new(),
             barriers: Vec::new(),
             last_sync: None,
             recovered: Vec::new(),
@@ -88,13 +88,13 @@ impl Twin {
     }
 
     /// As [`new`](Self::new), in the memory of this one.
-    pub fn reset(&mut self, geometry: Geometry, read_only: bool, trims: TrimEffect, salt: u64) {
-        (self.geometry, self.read_only, self.trims) = (geometry, read_only, trims);
+    pub fn reset(&mut self, geometry: Geometry, read_only: bool, promises: Promises, salt: u64) {
+        (self.geometry, self.read_only, self.promises) = (geometry, read_only, promises);
         (self.salt, self.now) = (salt, 0);
         self.legal.reset(salt);
         self.log.truncate(1);
-        self.under_way.clear();
-        self.standing = Standing::default();
+        self.in_flight.clear();
+        self.state = DeviceState::default();
         self.turns.clear();
         self.misread.clear();
         self.barriers.clear();
@@ -146,13 +146,13 @@ impl Twin {
         let now = self.tick();
         self.legal.begin(op, now);
         let mut changes = 0..0;
-        let refused = self.read_only || self.standing.closed.is_some();
+        let refused = self.read_only || self.state.closed.is_some();
         if request.is_change() && !refused {
-            let leaves = match (request, self.trims) {
+            let leaves = match (request, self.promises.trim) {
                 (Request::Trim { .. }, TrimEffect::Nothing) => None,
                 (Request::Trim { .. }, TrimEffect::Zeros) => Some(Leaves::Zeros),
                 (Request::Trim { .. }, TrimEffect::Scribble) => Some(Leaves::Scribble),
-                (Request::Trim { .. }, TrimEffect::Unspecified) => Some(Leaves::Anything),
+                (Request::Trim { .. }, _) => Some(Leaves::Anything),
                 _ => Some(Leaves::Payload),
             };
             if let Some(leaves) = leaves {
@@ -165,9 +165,9 @@ impl Twin {
             self.log.resize(op as usize + 1, nothing);
         }
         self.log[op as usize] = Entry { request, changes };
-        self.under_way.push(op);
+        self.in_flight.push(op);
         if request == Request::Close {
-            self.standing.closing.get_or_insert(op);
+            self.state.closing.get_or_insert(op);
         }
     }
 
@@ -184,11 +184,16 @@ impl Twin {
     ) -> Result<(), Violation> {
         let began = self.legal.times(op).began;
         let now = self.tick();
-        self.legal.end(op, now);
-        self.under_way.retain(|&other| other != op);
+        let adrift = matches!(outcome, Outcome::Cancelled) && !self.promises.own_calls;
+        if adrift {
+            self.legal.drop_adrift(op, now);
+        } else {
+            self.legal.end(op, now);
+        }
+        self.in_flight.retain(|&other| other != op);
         let request = self.log[op as usize].request;
-        self.misread.extend(evidence.unreliable);
-        self.standing.sync_failing |= evidence.sync_failed;
+        self.misread(evidence.unreliable);
+        self.state.sync_failing |= evidence.sync_failed;
         if evidence.sync_failed {
             // However the request ends: the kernel has reported it, and will not again.
             self.legal.sync_failed(now);
@@ -199,16 +204,20 @@ impl Twin {
                 format!("{} touched byte {at} of the file, past its {size}", request.name());
             return Err(Violation::new(Kind::RangeEscaped, sentence));
         }
+        if !self.promises.own_calls {
+            self.unmendable(op, evidence);
+        }
         let (result, data) = match outcome {
             Outcome::Answered { result, data } => (result, data),
             Outcome::Cancelled => {
-                self.torn(op, evidence);
+                self.state.dropped(op);
+                self.unmendable(op, evidence);
                 return Ok(());
             }
         };
         self.judge(op, result, evidence)?;
         if evidence.sync_failed && result.is_err() {
-            self.standing.sync_failed.get_or_insert(now);
+            self.state.sync_failed.get_or_insert(now);
         }
         match request {
             Request::Read { offset, .. } if result.is_ok() => {
@@ -221,11 +230,54 @@ impl Twin {
             }
             Request::Flush | Request::Barrier | Request::Close => {
                 if result.is_err() {
-                    self.torn(op, evidence);
+                    self.unmendable(op, evidence);
                 }
                 self.synced(op, began, result);
                 Ok(())
             }
+        }
+    }
+
+    /// A sync has failed beneath a device that does not promise to make its own calls. It was made
+    /// by the request `by`, or by a task of the device's.
+    pub fn sync_failed(&mut self, by: Option<OpId>, error: DeviceError) {
+        let now = self.tick();
+        self.legal.sync_failed(now);
+        self.state.sync_failing = true;
+        self.state.sync_error.get_or_insert(error);
+        if !self.promises.waives.failed_syncs && self.state.untold.is_none() {
+            let in_flight = by.map(|_| self.in_flight.iter().copied().collect());
+            self.state.untold = Some(FailedSync { error, since: now, in_flight });
+        }
+    }
+
+    /// A sync of the directory has failed beneath a device that does not promise to make its own
+    /// calls. From then on it may refuse what it has to refuse after a failed sync. Whether it lost
+    /// anything shows in what a crash leaves.
+    pub fn directory_sync_failed(&mut self) {
+        self.state.sync_failing = true;
+    }
+
+    /// Reads got something else of these sectors than what had been written, without a sign. What a
+    /// device has in memory of them may be that, until they are written or the device is opened
+    /// again. One that writes back whole pages may even have made it durable.
+    pub fn misread(&mut self, sectors: &[u64]) {
+        if sectors.is_empty() || !self.promises.excuses_harm() {
+            return;
+        }
+        let now = self.now;
+        let Some(Containment::Pages(bytes)) = self.promises.containment else {
+            self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
+            return;
+        };
+        // In the name of somebody in flight, so that no write in flight stands over it.
+        let op = self.in_flight.last().copied().unwrap_or(0);
+        let size = u64::from(self.geometry.sector_size());
+        let (page, end) = ((bytes / size).max(1), self.geometry.size() / size);
+        for sector in sectors {
+            let page = sector / page * page..(sector / page * page + page).min(end);
+            self.misread.extend(page.clone().map(|sector| (sector, now)));
+            self.legal.may_hold(op, page, Leaves::Anything);
         }
     }
 
@@ -235,23 +287,31 @@ impl Twin {
         result: Result<(), DeviceError>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
-        let case = Case {
+        let obligation = Obligation {
             geometry: &self.geometry,
             read_only: self.read_only,
-            standing: &self.standing,
+            promises: &self.promises,
+            state: &self.state,
             request: self.log[op as usize].request,
             began: self.legal.times(op).began,
             evidence,
         };
-        let duty = case.duty();
-        let clause = match duty {
+        let due = obligation.due();
+        let clause = match due {
             Some((Kind::RequestNotRejected, _)) => Clause::BadRequests,
             Some((Kind::PoisonIgnored, _)) => Clause::SyncFailure,
             Some(_) => Clause::Errors,
             None => Clause::NoInventedErrors,
         };
         self.checks.count(clause, 1);
-        case.judge(result, duty)
+        obligation.judge(result, due)?;
+        if !self.promises.own_calls
+            && let Err(error) = result
+        {
+            let certain = obligation.tells_of_sync(error);
+            self.state.told(op, error, certain, self.now);
+        }
+        Ok(())
     }
 
     /// A write or trim has ended.
@@ -260,26 +320,46 @@ impl Twin {
         match result {
             Ok(()) => {
                 if !self.misread.is_empty() {
-                    self.misread.retain(|sector| !changes.contains(sector));
+                    self.heal_misread(op, &changes);
                 }
-                let durable = matches!(request, Request::Write { fua: true, .. });
-                let horizon = self.horizon();
-                self.legal.completed(op, changes, self.now, durable, horizon);
+                let fua = matches!(request, Request::Write { fua: true, .. });
+                let durable = fua && !self.promises.waives.fua;
+                let oldest = self.oldest_in_flight();
+                self.legal.completed(op, changes, self.now, durable, oldest);
             }
+            // A request that somebody else carries out may have been when it was refused.
+            Err(DeviceError::Closed) if !self.promises.own_calls => {}
             Err(DeviceError::Closed | DeviceError::ReadOnly) => {
                 self.legal.withdraw(op, changes);
                 self.log[op as usize].changes = 0..0;
             }
-            Err(_) => self.torn(op, evidence),
+            Err(_) => self.unmendable(op, evidence),
+        }
+    }
+
+    /// A write has completed: what was read wrong of these sectors before it began is no matter any
+    /// more. Of a device that does not make its own calls, another request in flight may still have
+    /// it in hand.
+    fn heal_misread(&mut self, op: OpId, changes: &Range<u64>) {
+        let (own, began) = (self.promises.own_calls, self.legal.times(op).began);
+        if own || self.in_flight.is_empty() {
+            let newer = |misread: Tick| !own && misread >= began;
+            self.misread.retain(|sector, at| !changes.contains(sector) || newer(*at));
         }
     }
 
     /// What the kernel left torn under a request that did not succeed is unspecified, where it is
     /// of the request itself or was still to be written, by a flush say.
-    fn torn(&mut self, op: OpId, evidence: &Evidence<'_>) {
+    fn unmendable(&mut self, op: OpId, evidence: &Evidence<'_>) {
+        if !self.promises.in_place {
+            return;
+        }
         let changes = self.log[op as usize].changes.clone();
-        for &sector in evidence.torn {
-            if changes.contains(&sector) || self.legal.is_unsettled(sector) {
+        for &sector in evidence.unmendable {
+            if !self.promises.own_calls
+                || changes.contains(&sector)
+                || self.legal.is_unsettled(sector)
+            {
                 self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
             }
         }
@@ -289,17 +369,22 @@ impl Twin {
     fn synced(&mut self, op: OpId, called: Tick, result: Result<(), DeviceError>) {
         let request = self.log[op as usize].request;
         // Once a close has flushed, another promises nothing.
-        let first = request != Request::Close || !self.standing.close_flushed;
-        self.standing.close_flushed |= request == Request::Close && result.is_ok();
+        let first = request != Request::Close || !self.state.close_flushed;
+        self.state.close_flushed |= request == Request::Close && result.is_ok();
         if request == Request::Close {
-            self.standing.closed.get_or_insert(self.now);
+            self.state.closed.get_or_insert(self.now);
         }
+        if result.is_err() {
+            return;
+        }
+        self.legal.settle_adrift(called, self.now);
+        let waives = self.promises.waives;
         match request {
-            _ if result.is_err() => {}
+            Request::Barrier if waives.barriers => {}
             Request::Barrier => self.barriers.push((called, self.now, op)),
-            _ if first => {
-                let horizon = self.horizon();
-                self.legal.synced(called, horizon);
+            _ if first && !waives.flush => {
+                let oldest = self.oldest_in_flight();
+                self.legal.synced(called, oldest);
                 self.last_sync = Some(op);
                 self.barriers.retain(|&(barrier, ..)| barrier > called);
             }
@@ -307,9 +392,9 @@ impl Twin {
         }
     }
 
-    /// When the oldest request under way began.
-    fn horizon(&self) -> Tick {
-        let began = self.under_way.iter().map(|&op| self.legal.times(op).began);
+    /// When the oldest request in flight began.
+    fn oldest_in_flight(&self) -> Tick {
+        let began = self.in_flight.iter().map(|&op| self.legal.times(op).began);
         began.min().unwrap_or(self.now)
     }
 
@@ -343,6 +428,9 @@ impl Twin {
             }
             match self.legal.read(sector, bytes, began, self.now) {
                 Some(version) => self.note(version),
+                None if self.waives_mixture(bytes) || self.is_mixture(sector, bytes, began) => {
+                    self.seen.push(UNSPECIFIED);
+                }
                 None if findings.len() < FINDINGS => {
                     findings.push(self.finding(sector, bytes, Some(began)));
                 }
@@ -354,21 +442,45 @@ impl Twin {
 
     /// Whether the device was closed and not opened again.
     pub fn is_closed(&self) -> bool {
-        self.standing.closing.is_some()
+        self.state.closing.is_some()
     }
 
     /// Whether whatever was read of the sector is not the device's fault.
     pub(super) fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
-        if evidence.torn.is_empty() && self.misread.is_empty() {
+        if evidence.torn.is_empty() && evidence.unmendable.is_empty() && self.misread.is_empty() {
             return false;
         }
-        let unreliable = self.misread.contains(&sector);
-        let excused = unreliable || evidence.torn.contains(&sector);
+        let unreliable = self.misread.contains_key(&sector);
+        let torn = [evidence.torn, evidence.unmendable].iter().any(|it| it.contains(&sector));
+        let excused = unreliable || torn && self.promises.in_place;
         if excused {
             self.seen.push(UNSPECIFIED);
         }
         self.checks.count(Clause::Containment, u64::from(unreliable));
         excused
+    }
+
+    /// Whether these bytes, which a read that began at `began` gave, are a mixture of legal
+    /// contents of which one was being written meanwhile: a read that overlaps a write in time may
+    /// see any byte of it old or new (clause 3). A device that makes its own calls is not excused
+    /// by that, as it can begin anew where a sector does.
+    fn is_mixture(&self, sector: u64, bytes: &[u8], began: Tick) -> bool {
+        if self.promises.own_calls {
+            return false;
+        }
+        let legal = self.legal.expected(sector, Some(began));
+        if legal.iter().all(|version| self.legal.times(version.op).ended < began) {
+            return false;
+        }
+        let contents: Vec<_> =
+            legal.iter().filter_map(|it| self.contents(it, sector, bytes.len())).collect();
+        bytes.iter().enumerate().all(|(at, byte)| contents.iter().any(|it| it[at] == *byte))
+    }
+
+    /// Whether these bytes are a mixture of contents, and the device may leave one.
+    pub(super) fn waives_mixture(&self, bytes: &[u8]) -> bool {
+        self.promises.waives.sector_atomicity
+            && matches!(self.identify(bytes), Content::Torn { .. } | Content::Unknown)
     }
 
     /// A legal version was seen.

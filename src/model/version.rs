@@ -12,14 +12,25 @@ pub(super) const NEVER: Tick = Tick::MAX;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) began: Tick,
-    /// [`NEVER`] while it is under way.
+    /// [`NEVER`] while it is under way, or may be: a dropped write can still land.
     pub(super) ended: Tick,
+    /// When its future was dropped, of one that may still land; [`NEVER`] of all others.
+    pub(super) dropped: Tick,
     /// It has returned `Ok`.
     pub(super) succeeded: bool,
 }
 
+impl Times {
+    /// Whether what was written from `tick` on, and has completed, stands over what this left. Also
+    /// a dropped write must not land over a newer one that has completed.
+    pub(super) fn is_before(&self, tick: Tick) -> bool {
+        self.ended.min(self.dropped) < tick
+    }
+}
+
 /// Of an operation that was never made.
-pub(super) const UNKNOWN: Times = Times { began: NEVER, ended: NEVER, succeeded: false };
+pub(super) const UNKNOWN: Times =
+    Times { began: NEVER, ended: NEVER, dropped: NEVER, succeeded: false };
 
 /// What one operation may have left in one sector.
 #[derive(Clone, Copy, Debug)]

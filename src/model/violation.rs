@@ -50,11 +50,13 @@ pub enum Kind {
     /// A transfer buffer was given to one before whom others were waiting, or more of them than the
     /// heap holds (clause 10).
     BufferOutOfTurn,
+    /// A device that promises a clean close left a task, or made a raw call, after it (clause 4).
+    OutlivesClose,
 }
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Stale,
         Self::Lost,
         Self::Misdirected,
@@ -74,6 +76,7 @@ impl Kind {
         Self::LeakedBuffer,
         Self::Misdescribed,
         Self::BufferOutOfTurn,
+        Self::OutlivesClose,
     ];
 
     /// The kind in words, as it stands in a table: `durability lost`.
@@ -98,6 +101,7 @@ impl Kind {
             Self::LeakedBuffer => "leaked buffer",
             Self::Misdescribed => "wrong description",
             Self::BufferOutOfTurn => "buffer out of turn",
+            Self::OutlivesClose => "outlives close",
         }
     }
 }
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_listed_once_and_has_its_own_name() {
-        assert!(Kind::ALL.is_sorted() && Kind::ALL[18] == Kind::BufferOutOfTurn);
+        assert!(Kind::ALL.is_sorted() && Kind::ALL[19] == Kind::OutlivesClose);
         let mut names = Kind::ALL.map(Kind::name);
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));

@@ -29,8 +29,24 @@ const TRIMS: [Trim; 3] = [Trim::Scribble, Trim::PunchHole, Trim::Ignore];
 
 /// Which scenarios a device can take: sizes, counts and modes.
 ///
-/// [`anything`](Self::anything) takes what the format can say; each method takes something away,
-/// or replaces what an earlier call of it said.
+/// [`anything`](Self::anything) is everything that a scenario can say. Each method restricts one
+/// thing; if you call the same method twice, the second call counts. Return the result from
+/// [`Subject::accepts`](crate::lockstep::Subject::accepts). To take faults away, see
+/// [`without_faults`](Self::without_faults).
+///
+/// | what | unless you restrict it |
+/// |---|---|
+/// | [`sector_sizes`](Self::sector_sizes) | 512 and 4096 bytes |
+/// | [`block_sizes`](Self::block_sizes) | every power of two bytes from one sector on |
+/// | [`blocks`](Self::blocks) | one or more, up to a device of `i64::MAX` bytes |
+/// | [`heap`](Self::heap) | from one block to 32 MiB |
+/// | [`trims`](Self::trims) | all three modes |
+/// | [`read_only`](Self::read_only), [`writable`](Self::writable) | both |
+/// | [`zero_length`](Self::zero_length) | yes |
+/// | [`short_files`](Self::short_files) | yes |
+/// | [`odd_short_writes`](Self::odd_short_writes) | no |
+///
+/// # Example
 ///
 /// ```
 /// use blocktwin::scenario::{Accepts, Profile, generate, generate_for};
@@ -57,10 +73,12 @@ pub struct Accepts {
     heap: Limits,
     trims: BTreeSet<Trim>,
     read_only: bool,
+    writable: bool,
     zero_length: bool,
     short_files: bool,
     odd_short_writes: bool,
     crashes_beyond_contract: bool,
+    many_calls: bool,
     without: BTreeSet<FaultClass>,
 }
 
@@ -87,10 +105,12 @@ impl Accepts {
             heap: Limits::HEAP,
             trims: TRIMS.into(),
             read_only: true,
+            writable: true,
             zero_length: true,
             short_files: true,
             odd_short_writes: false,
             crashes_beyond_contract: true,
+            many_calls: false,
             without: BTreeSet::new(),
         }
     }
@@ -134,41 +154,52 @@ impl Accepts {
         Self { read_only: can, ..self }
     }
 
-    /// Whether requests of zero bytes are made of the device.
+    /// Whether the device can be opened for writing.
+    #[must_use]
+    pub fn writable(self, can: bool) -> Self {
+        Self { writable: can, ..self }
+    }
+
+    /// Whether the device gets requests of zero bytes. The contract says that they are checked like
+    /// any other, and are then `Ok`.
     #[must_use]
     pub fn zero_length(self, can: bool) -> Self {
         Self { zero_length: can, ..self }
     }
 
-    /// Takes these trim modes.
+    /// Takes these trim modes. This matters only to a device that looks at
+    /// [`DeviceSpec::trim`](DeviceSpec::trim).
     #[must_use]
     pub fn trims(self, modes: &[Trim]) -> Self {
         Self { trims: modes.iter().copied().collect(), ..self }
     }
 
-    /// Whether the file may be shorter than the device when it is first opened.
+    /// Whether [`DeviceSpec::file_length`] may be less than the size of the device: the file that
+    /// the default [`Subject::create`](crate::lockstep::Subject::create) makes is then shorter than
+    /// the device, and the rest reads as zeros. A `create` of your own need not look at it.
     #[must_use]
     pub fn short_files(self, can: bool) -> Self {
         Self { short_files: can, ..self }
     }
 
-    /// Whether a write to the file may stop inside a sector. Files on a disk do not do that; a
-    /// device that guards against it can be tested for it.
+    /// Whether a write to a file may stop inside a sector. Linux does that only at a limit of the
+    /// file's size or at a bad page of memory. Say yes if your device guards against it.
     ///
-    /// Unless it may, [`FaultKind::ShortWrite`] takes whole sectors, at least one.
+    /// The default is no: a [`FaultKind::ShortWrite`] then takes whole sectors, at least one.
     #[must_use]
     pub fn odd_short_writes(self, can: bool) -> Self {
         Self { odd_short_writes: can, ..self }
     }
 
     /// Whether a power failure may tear sectors, fill them with garbage or make them unreadable:
-    /// [`Survivors::is_beyond_contract`](crate::disk::Survivors::is_beyond_contract).
+    /// [`CrashPolicy::is_beyond_contract`](crate::disk::CrashPolicy::is_beyond_contract).
     #[must_use]
     pub fn crashes_beyond_contract(self, can: bool) -> Self {
         Self { crashes_beyond_contract: can, ..self }
     }
 
-    /// Faults of these classes are never drawn for the device.
+    /// Faults of these classes are never drawn for the device. Faults that its
+    /// [promises](crate::model::Promises) rule out need not be listed.
     ///
     /// Without [`FaultClass::Dropped`] no future is dropped. Without [`FaultClass::Crash`] the
     /// power never fails, and the device is reopened instead. Without [`FaultClass::CrashInOpen`]
@@ -176,6 +207,16 @@ impl Accepts {
     #[must_use]
     pub fn without_faults(self, classes: &[FaultClass]) -> Self {
         Self { without: classes.iter().copied().collect(), ..self }
+    }
+
+    /// Whether an operation may make many raw calls, so that faults are drawn for late ones too.
+    #[must_use]
+    pub(crate) fn many_calls(self, many: bool) -> Self {
+        Self { many_calls: many, ..self }
+    }
+
+    pub(super) fn makes_many_calls(&self) -> bool {
+        self.many_calls
     }
 
     /// Whether faults of this kind may be drawn for the device. Where no write may stop inside a
@@ -190,7 +231,7 @@ impl Accepts {
     }
 
     /// Whether faults of this class may be drawn for the device.
-    pub(super) fn takes(&self, class: FaultClass) -> bool {
+    pub fn takes(&self, class: FaultClass) -> bool {
         !self.without.contains(&class)
     }
 
@@ -237,6 +278,7 @@ impl Accepts {
             (self.blocks.is_empty(), "number of blocks"),
             (self.heap.is_empty(), "size of a heap"),
             (self.trims.is_empty(), "trim mode"),
+            (!self.read_only && !self.writable, "way to open it"),
         ];
         is_none.into_iter().find(|(is_none, _)| *is_none).map(|(_, what)| what)
     }
@@ -273,6 +315,10 @@ impl Accepts {
         let size = spec.block_count.saturating_mul(spec.block_size.into());
         if spec.read_only && !self.read_only {
             let line = "the device cannot be opened read-only; the scenario opens it so";
+            return Some(line.to_owned());
+        }
+        if !spec.read_only && !self.writable {
+            let line = "the device can only be opened read-only; the scenario opens it for writing";
             return Some(line.to_owned());
         }
         if !self.trims.contains(&spec.trim) {

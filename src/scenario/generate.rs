@@ -5,7 +5,7 @@
 //! flushes, some never crash, some have every client on the same block.
 
 use super::{Accepts, DeviceSpec, Op, Scenario, Step, VERSION};
-use crate::disk::{FaultClass, Survivors};
+use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
 
@@ -219,7 +219,8 @@ impl<'a> Generator<'a> {
             let due = reopen_in == Some(0);
             reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
             let step = if due { self.revival(swarm) } else { self.step(swarm, device) };
-            let failed = step.faults.iter().any(|fault| fault.kind.fails_sync());
+            let lasts = |fault: &Fault| fault.kind.fails_sync() || fault.kind.stays();
+            let failed = step.faults.iter().any(lasts);
             if (failed || step.op == Op::Close) && reopen_in.is_none() {
                 reopen_in = Some(self.rng.below(6));
             }
@@ -265,13 +266,42 @@ impl<'a> Generator<'a> {
         if self.faults.below(1024) < swarm.faults {
             self.faults(swarm, device, &mut step);
         }
+        self.take_time(&mut step);
         if self.crash.below(1024) < swarm.drops {
             step.drop_at = Some(self.suspensions());
+            self.drop_after_the_effect(&mut step);
         }
         if self.crash.below(1024) < swarm.crashes && self.accepts.takes_crash_in(op) {
             step.crash_at = Some((self.suspensions(), self.survivors(swarm)));
         }
         step
+    }
+
+    /// Now and then a future is dropped when a call of it has taken effect and not answered yet.
+    fn drop_after_the_effect(&mut self, step: &mut Step) {
+        let late = self.crash.chance(1, 3) && self.accepts.takes(FaultClass::LateReturn);
+        let steps = u32::try_from(self.crash.between(3, 8)).unwrap_or(3);
+        if late && step.faults.is_empty() {
+            step.faults.push(Fault { call: 0, kind: FaultKind::LateReturn(steps) });
+            step.drop_at = Some(steps - 1);
+        }
+    }
+
+    /// Calls of a device with tasks take their time more often, so that requests overlap between two
+    /// calls of another.
+    fn take_time(&mut self, step: &mut Step) {
+        if !self.accepts.makes_many_calls() || !self.faults.chance(1, 6) {
+            return;
+        }
+        let call = u32::try_from(self.faults.weighted(&[4, 2, 1, 1])).unwrap_or(0);
+        let steps = u32::try_from(self.faults.between(1, 12)).unwrap_or(1);
+        let kind = match self.faults.chance(1, 2) {
+            true => FaultKind::Latency(steps),
+            false => FaultKind::LateReturn(steps),
+        };
+        if step.faults.is_empty() && self.accepts.takes(kind.class()) {
+            step.faults.push(Fault { call, kind });
+        }
     }
 
     fn suspensions(&mut self) -> u32 {
@@ -335,16 +365,16 @@ impl<'a> Generator<'a> {
         if self.accepts.takes(FaultClass::Crash) { Op::Crash(survivors) } else { Op::Reopen }
     }
 
-    fn survivors(&mut self, swarm: &Swarm) -> Survivors {
+    fn survivors(&mut self, swarm: &Swarm) -> CrashPolicy {
         let seed = self.crash.next_u64() >> 32;
         let damages = swarm.hostile && self.crash.chance(1, 2);
         if damages && self.accepts.takes_crashes_beyond_contract() {
-            let beyond = [Survivors::TornBytes, Survivors::Garbage, Survivors::Unreadable];
+            let beyond = [CrashPolicy::TornBytes, CrashPolicy::Garbage, CrashPolicy::Unreadable];
             return self.crash.pick(&beyond)(seed);
         }
         // In the order of their numbers.
         let drawn = self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]);
-        Survivors::from_code(drawn as u64, seed).unwrap_or(Survivors::None)
+        CrashPolicy::from_code(drawn as u64, seed).unwrap_or(CrashPolicy::None)
     }
 }
 

@@ -22,7 +22,7 @@ pub use generate::{Profile, generate, generate_for};
 pub use text::{ScenarioError, parse, print};
 
 use crate::device::{Geometry, GeometryError, TrimMode};
-use crate::disk::{Fault, Survivors};
+use crate::disk::{CrashPolicy, Fault};
 use crate::model::{Kind, Request};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,11 @@ pub const MAX_CLIENTS: u8 = 16;
 
 /// Most bytes that a request may cover unless it is to be refused: 32 MiB.
 pub const MAX_TRANSFER: u64 = 32 << 20;
+
+/// Most bytes that all trims of a scenario together may cover, but for those that the device has to
+/// refuse: 64 MiB. A larger scenario can be read and written, but not run: see
+/// [`Scenario::check_size`].
+pub const MAX_TRIMMED: u64 = 64 << 20;
 
 /// Most faults of one operation: fewer than a device may take for a file that is stuck.
 pub const MAX_FAULTS: usize = 8;
@@ -180,7 +185,7 @@ pub struct Step {
     pub drop_at: Option<u32>,
     /// How often its future may be suspended before the power fails, and what survives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crash_at: Option<(u32, Survivors)>,
+    pub crash_at: Option<(u32, CrashPolicy)>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
@@ -200,7 +205,7 @@ struct RawStep {
     #[serde(default)]
     drop_at: Option<u32>,
     #[serde(default)]
-    crash_at: Option<(u32, Survivors)>,
+    crash_at: Option<(u32, CrashPolicy)>,
 }
 
 impl TryFrom<RawStep> for Step {
@@ -272,7 +277,7 @@ pub enum Op {
     /// step's faults are those of the opening; the power has not failed.
     Reopen,
     /// The power fails, and the device is opened again. The step's faults are those of the opening.
-    Crash(Survivors),
+    Crash(CrashPolicy),
 }
 
 impl Op {
@@ -309,7 +314,40 @@ pub enum ExpectedVerdict {
     Fail(Kind),
 }
 
+/// The scenario is too large to be simulated, for the reason that this says in one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "too large to simulate: the trims up to operation {op} cover {bytes} bytes; all trims of a \
+     scenario together may cover {MAX_TRIMMED}"
+)]
+pub struct TooLarge {
+    op: usize,
+    bytes: u64,
+}
+
 impl Scenario {
+    /// Whether running this takes bounded time and memory: the twin keeps books of every sector
+    /// that a trim covers.
+    ///
+    /// # Errors
+    ///
+    /// If its trims cover more than [`MAX_TRIMMED`] bytes.
+    pub fn check_size(&self) -> Result<(), TooLarge> {
+        let Ok(geometry) = self.device.geometry() else { return Ok(()) };
+        let mut bytes = 0_u64;
+        for (step, op) in self.steps.iter().zip(1..) {
+            if let Op::Trim { offset, length } = step.op
+                && geometry.check(offset, length).is_ok()
+            {
+                bytes = bytes.saturating_add(length);
+            }
+            if bytes > MAX_TRIMMED {
+                return Err(TooLarge { op, bytes });
+            }
+        }
+        Ok(())
+    }
+
     /// How many clients it has: one more than the highest number.
     pub fn clients(&self) -> u8 {
         self.steps.iter().map(|step| step.client.saturating_add(1)).max().unwrap_or(0)

@@ -4,17 +4,15 @@
 //! (nothing here gives cause for one), a panic or a hang. It is the body of a fuzz target without
 //! libFuzzer: no coverage guides the bytes, and none of its cost is paid.
 
-use crate::stand::{Hunt, buffer, finish, message};
+use crate::stand::{Hunt, Machine, fitted, message, trim_effect};
 use arbitrary::Unstructured;
-use blocktwin::device::{BufferAllocator, BufferSource, Device, DynDevice, WriteOptions};
-use blocktwin::disk::{Medium, SimDisk};
+use blocktwin::device::{Device, DynDevice, WriteOptions};
 use blocktwin::lockstep::Subject;
 use blocktwin::model::TrimEffect;
 use blocktwin::rng::{Purpose, Rng};
 use blocktwin::scenario::{DeviceSpec, Trim};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 /// Bytes of an input: some 300 operations.
 const INPUT: usize = 2 << 10;
@@ -41,25 +39,23 @@ pub(crate) fn hunt(hunt: &Hunt) -> Option<String> {
 fn fuzz(input: &[u8], subject: &impl Subject<Device = DynDevice>) {
     let mut bytes = Unstructured::new(input);
     let Ok(spec) = device(&mut bytes) else { return };
+    let spec = fitted(&subject.accepts(), spec);
+    let machine = Machine::new(subject, &spec);
     let block = spec.block_size as usize;
-    let heap = Arc::new(BufferAllocator::new(block, BufferSource::new(spec.heap as usize)));
-    let disk = SimDisk::new(Medium::Memory);
     let blocks = usize::try_from(spec.block_count).expect("few blocks");
     let size = blocks * block;
-    disk.reset(spec.sector_size, spec.file_length, size as u64).expect("memory holds it");
-    subject.begin();
-    let open = || finish(subject.open(disk.file(), &spec, Arc::clone(&heap))).expect("opens");
+    let open = || Shown { device: machine.open(subject, &spec), machine: &machine };
     let mut device = open();
     let mut model = vec![0; size];
-    let check_all = |device: &DynDevice, model: &[u8]| {
-        (0..size).step_by(block).for_each(|at| check(device, model, at..at + block));
+    let check_all = |device: &Shown<'_>, model: &[u8]| {
+        (0..size).step_by(block).for_each(|at| device.check(model, at..at + block));
     };
-    let longest = blocks.min(heap.largest() / block).min(8);
+    let longest = blocks.min(machine.heap.largest() / block).min(8);
     while let Ok((op, first, length)) = operation(&mut bytes, blocks, longest) {
         let range = first * block..(first + length) * block;
         let (offset, length) = (range.start as u64, range.len() as u64);
         match op {
-            0..=5 => check(&device, &model, range),
+            0..=5 => device.check(&model, range),
             6..=11 => {
                 let fua = op == 11;
                 let first = bytes.arbitrary::<u64>().unwrap_or_default();
@@ -67,27 +63,28 @@ fn fuzz(input: &[u8], subject: &impl Subject<Device = DynDevice>) {
                     let tag = first.wrapping_add(ODD.wrapping_mul(at));
                     word.copy_from_slice(&tag.to_le_bytes());
                 }
-                let mut buffer = buffer(&device, length);
+                let mut buffer = machine.buffer(&device.device, length);
                 buffer.as_mut_slice().copy_from_slice(&model[range]);
-                let written = device.write(offset, buffer.as_ref(), WriteOptions { fua });
-                finish(written).expect("writes");
+                let options = WriteOptions { fua };
+                let written = device.device.write(offset, buffer.as_ref(), options);
+                machine.finish(written).expect("writes");
             }
             12 => {
-                finish(device.trim(offset, length)).expect("trims");
-                match subject.trim_effect(&spec) {
+                machine.finish(device.device.trim(offset, length)).expect("trims");
+                match trim_effect(subject, &spec) {
                     TrimEffect::Scribble => model[range].fill(0xab),
                     TrimEffect::Zeros => model[range].fill(0),
                     TrimEffect::Nothing => {}
                     // Whatever it is from now on.
-                    TrimEffect::Unspecified => read(&device, range.clone(), |bytes| {
+                    _ => device.read(range.clone(), |bytes| {
                         model[range].copy_from_slice(bytes);
                     }),
                 }
             }
-            13 => finish(device.flush()).expect("flushes"),
-            14 => finish(device.barrier()).expect("orders"),
+            13 => machine.finish(device.device.flush()).expect("flushes"),
+            14 => machine.finish(device.device.barrier()).expect("orders"),
             _ => {
-                finish(device.close()).expect("closes");
+                machine.finish(device.device.close()).expect("closes");
                 device = open();
                 check_all(&device, &model);
             }
@@ -124,12 +121,21 @@ fn operation(
     Ok((bytes.int_in_range(0..=15)?, first, length))
 }
 
-fn read(device: &DynDevice, range: Range<usize>, look: impl FnOnce(&[u8])) {
-    let mut buffer = buffer(device, range.len() as u64);
-    finish(device.read(range.start as u64, buffer.as_mut())).expect("reads");
-    look(buffer.as_slice());
+/// An open device, to be looked at.
+struct Shown<'a> {
+    device: DynDevice,
+    machine: &'a Machine,
 }
 
-fn check(device: &DynDevice, model: &[u8], range: Range<usize>) {
-    read(device, range.clone(), |bytes| assert!(bytes == &model[range], "wrong contents"));
+impl Shown<'_> {
+    fn read(&self, range: Range<usize>, look: impl FnOnce(&[u8])) {
+        let Self { device, machine } = self;
+        let mut buffer = machine.buffer(device, range.len() as u64);
+        machine.finish(device.read(range.start as u64, buffer.as_mut())).expect("reads");
+        look(buffer.as_slice());
+    }
+
+    fn check(&self, model: &[u8], range: Range<usize>) {
+        self.read(range.clone(), |bytes| assert!(bytes == &model[range], "wrong contents"));
+    }
 }

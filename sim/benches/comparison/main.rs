@@ -18,7 +18,7 @@ use indicatif::ProgressBar;
 use stand::Hunt;
 use std::io::Write;
 use std::process::ExitCode;
-use zoo::{CATALOGUE, Specimen};
+use zoo::{ZooDevice, catalogue};
 
 /// Compares what finds the planted bugs, and how soon, on one processor.
 #[derive(Parser)]
@@ -26,8 +26,8 @@ use zoo::{CATALOGUE, Specimen};
 struct Args {
     /// Planted bugs or legal devices; all of them unless named. Of those named, tells what each
     /// tool complained of.
-    #[arg(value_parser = parse_specimen)]
-    names: Vec<&'static Specimen>,
+    #[arg(value_parser = parse_device)]
+    names: Vec<&'static ZooDevice>,
     /// Seconds of processor time that a tool has for a bug, from each base seed.
     #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]
     seconds: f64,
@@ -36,7 +36,7 @@ struct Args {
     bench: bool,
 }
 
-fn parse_specimen(name: &str) -> Result<&'static Specimen, String> {
+fn parse_device(name: &str) -> Result<&'static ZooDevice, String> {
     zoo::find(name).ok_or_else(|| format!("no device is called \"{name}\""))
 }
 
@@ -64,13 +64,13 @@ struct Find {
 /// What every tool made of one device.
 struct Row {
     /// The real device where it is none.
-    specimen: Option<&'static Specimen>,
+    entry: Option<&'static ZooDevice>,
     finds: [Find; TOOLS.len()],
 }
 
 impl Row {
-    fn bug(&self) -> Option<&'static Specimen> {
-        self.specimen.filter(|specimen| specimen.is_bug())
+    fn bug(&self) -> Option<&'static ZooDevice> {
+        self.entry.filter(|entry| entry.is_bug())
     }
 
     /// Whether a tool has accused a device that is legal.
@@ -82,21 +82,21 @@ impl Row {
 fn main() -> ExitCode {
     let mut args = Args::parse();
     if !args.bench {
-        args.names = vec![&CATALOGUE[0]];
+        args.names = catalogue().take(1).collect();
         args.seconds = 0.01;
     }
     let mut devices: Vec<_> = args.names.iter().copied().map(Some).collect();
     if devices.is_empty() {
-        devices.extend(CATALOGUE.iter().map(Some).chain([None]));
+        devices.extend(catalogue().map(Some).chain([None]));
     }
     let progress = ProgressBar::new((devices.len() * TOOLS.len()) as u64);
-    let row = |specimen| {
+    let row = |entry| {
         let finds = TOOLS.map(|tool| {
-            let find = hunt(tool, specimen, args.seconds);
+            let find = hunt(tool, entry, args.seconds);
             progress.inc(1);
             find
         });
-        Row { specimen, finds }
+        Row { entry, finds }
     };
     let rows: Vec<Row> = devices.into_iter().map(row).collect();
     progress.finish_and_clear();
@@ -108,11 +108,11 @@ fn main() -> ExitCode {
 
 /// Hunts from every base seed, until it is clear that most of them will not do. A legal device is
 /// hunted from all.
-fn hunt(tool: Tool, specimen: Option<&'static Specimen>, budget: f64) -> Find {
-    let is_bug = specimen.is_some_and(Specimen::is_bug);
+fn hunt(tool: Tool, entry: Option<&'static ZooDevice>, budget: f64) -> Find {
+    let is_bug = entry.is_some_and(ZooDevice::is_bug);
     let (mut times, mut missed, mut complaint) = (Vec::new(), 0, None);
     for seed in 0..SEEDS {
-        let hunt = Hunt::new(specimen, seed, budget);
+        let hunt = Hunt::new(entry, seed, budget);
         let found = blocktwin::lockstep::quietly(|| tool(&hunt));
         times.push(if found.is_some() { hunt.elapsed() } else { f64::INFINITY });
         missed += u64::from(found.is_none());

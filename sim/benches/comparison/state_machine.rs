@@ -10,11 +10,9 @@
 mod contents;
 mod steps;
 
-use crate::stand::{Hunt, Under, buffer, finish};
-use blocktwin::device::{
-    BufferAllocator, BufferSource, Device, DeviceError, DynDevice, WriteOptions,
-};
-use blocktwin::disk::{CallReport, Fault, Medium, SimDisk, Survivors};
+use crate::stand::{Hunt, Machine, Under, fitted, trim_effect};
+use blocktwin::device::{Device, DeviceError, DynDevice, WriteOptions};
+use blocktwin::disk::{CallReport, CrashPolicy, Fault};
 use blocktwin::lockstep::Subject;
 use blocktwin::model::TrimEffect;
 use blocktwin::scenario::DeviceSpec;
@@ -25,7 +23,6 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use std::cell::RefCell;
 use std::mem::discriminant;
 use std::rc::Rc;
-use std::sync::Arc;
 use steps::{Op, Step};
 
 /// Transitions in a case.
@@ -51,7 +48,7 @@ pub(crate) fn hunt(hunt: &Hunt) -> Option<String> {
     seed[..8].copy_from_slice(&hunt.seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(config.clone(), rng);
-    let strategy = Machine::sequential_strategy(CASE);
+    let strategy = Reference::sequential_strategy(CASE);
     let ended = runner.run(&strategy, |(state, steps, _)| {
         DeviceTest::test_sequential(config.clone(), state, steps, None);
         if hunt.is_over() { Err(TestCaseError::fail(OVER)) } else { Ok(()) }
@@ -64,14 +61,15 @@ pub(crate) fn hunt(hunt: &Hunt) -> Option<String> {
 
 const OVER: &str = "the time is over";
 
-struct Machine;
+struct Reference;
 
-impl ReferenceStateMachine for Machine {
+impl ReferenceStateMachine for Reference {
     type State = DeviceSpec;
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<DeviceSpec> {
-        steps::specs().boxed()
+        let accepts = UNDER.with_borrow(|under| under.accepts());
+        steps::specs().prop_map(move |spec| fitted(&accepts, spec)).boxed()
     }
 
     fn transitions(spec: &DeviceSpec) -> BoxedStrategy<Step> {
@@ -87,8 +85,7 @@ impl ReferenceStateMachine for Machine {
 struct DeviceTest {
     under: Rc<Under>,
     spec: DeviceSpec,
-    disk: SimDisk,
-    heap: Arc<BufferAllocator>,
+    machine: Machine,
     device: Rc<DynDevice>,
     contents: Contents,
     /// A sync has failed since the device was opened.
@@ -98,19 +95,15 @@ struct DeviceTest {
 
 impl StateMachineTest for DeviceTest {
     type SystemUnderTest = Self;
-    type Reference = Machine;
+    type Reference = Reference;
 
     fn init_test(spec: &DeviceSpec) -> Self {
         let (spec, under) = (*spec, UNDER.with_borrow(Rc::clone));
         let geometry = spec.geometry().expect("a valid geometry");
-        let block = spec.block_size as usize;
-        let heap = Arc::new(BufferAllocator::new(block, BufferSource::new(spec.heap as usize)));
-        let disk = SimDisk::new(Medium::Memory);
-        disk.reset(spec.sector_size, spec.file_length, geometry.size()).expect("memory holds it");
-        under.begin();
-        let device = open(&under, &disk, &spec, &heap);
+        let machine = Machine::new(&*under, &spec);
+        let device = Rc::new(machine.open(&*under, &spec));
         let contents = Contents::new(geometry);
-        Self { under, spec, disk, heap, device, contents, poisoned: false, writes: 0 }
+        Self { under, spec, machine, device, contents, poisoned: false, writes: 0 }
     }
 
     fn apply(mut test: Self, _: &DeviceSpec, Step { op, faults }: Step) -> Self {
@@ -128,33 +121,24 @@ impl StateMachineTest for DeviceTest {
 
     fn teardown(mut test: Self, _: DeviceSpec) {
         test.read_back(Contents::read);
-        test.crash(Survivors::None);
+        test.crash(CrashPolicy::None);
     }
-}
-
-fn open(
-    under: &Under,
-    disk: &SimDisk,
-    spec: &DeviceSpec,
-    heap: &Arc<BufferAllocator>,
-) -> Rc<DynDevice> {
-    Rc::new(finish(under.open(disk.file(), spec, Arc::clone(heap))).expect("opens"))
 }
 
 type Answer = Result<(), DeviceError>;
 
 impl DeviceTest {
-    /// Runs one operation to its end, on a disk that fails so.
+    /// Runs one operation to its end, on a disk that fails so. Faults are of the operation's own
+    /// raw calls, so a device that makes calls in other ways meets none.
     fn disturbed(
         &self,
         faults: &[Fault],
         operation: impl Future<Output = Answer>,
     ) -> (Answer, CallReport) {
-        self.disk.begin(1, faults);
-        self.disk.enter(1);
-        let answer = finish(operation);
-        self.disk.enter(0);
-        (answer, self.disk.end(1, false))
+        let Machine { disk, .. } = &self.machine;
+        disk.begin(1, if self.under.promises().own_calls { faults } else { &[] });
+        let answer = self.machine.finish(disk.attribute(1, operation));
+        (answer, disk.end(1, false))
     }
 
     /// Why the device has to refuse a request.
@@ -200,7 +184,7 @@ impl DeviceTest {
 
     fn read(&mut self, offset: u64, length: u64, faults: &[Fault]) {
         let device = Rc::clone(&self.device);
-        let mut buffer = buffer(&device, length);
+        let mut buffer = self.machine.buffer(&device, length);
         let (answer, report) = self.disturbed(faults, device.read(offset, buffer.as_mut()));
         Self::judge(answer, &self.refusals(Some((offset, length)), false), &report);
         if answer.is_ok() {
@@ -210,7 +194,7 @@ impl DeviceTest {
 
     fn write(&mut self, offset: u64, length: u64, fua: bool, faults: &[Fault]) {
         let device = Rc::clone(&self.device);
-        let mut buffer = buffer(&device, length);
+        let mut buffer = self.machine.buffer(&device, length);
         self.writes += 1;
         let content = Content::Written(self.writes);
         let size = self.spec.sector_size as usize;
@@ -235,11 +219,11 @@ impl DeviceTest {
         let (answer, report) = self.disturbed(faults, device.trim(offset, length));
         let refusals = self.refusals(Some((offset, length)), true);
         Self::judge(answer, &refusals, &report);
-        let content = match (self.under.trim_effect(&self.spec), answer) {
+        let content = match (trim_effect(&*self.under, &self.spec), answer) {
             (TrimEffect::Nothing, Ok(())) => None,
             (TrimEffect::Scribble, Ok(())) => Some(Content::Scribble),
             (TrimEffect::Zeros, Ok(())) => Some(Content::Zeros),
-            (TrimEffect::Unspecified, _) | (_, Err(_)) => Some(Content::Anything),
+            _ => Some(Content::Anything),
         };
         if let Some(content) = content.filter(|_| refusals.is_empty()) {
             self.contents.changed(&(offset..offset + length), content, answer);
@@ -274,8 +258,12 @@ impl DeviceTest {
         self.settle(&report);
         match closed {
             Ok(()) => {
-                assert_eq!(finish(device.close()), Ok(()), "a second close");
-                assert_eq!(finish(device.flush()), Err(DeviceError::Closed), "after close");
+                assert_eq!(self.machine.finish(device.close()), Ok(()), "a second close");
+                assert_eq!(
+                    self.machine.finish(device.flush()),
+                    Err(DeviceError::Closed),
+                    "after close"
+                );
                 self.contents.flushed();
             }
             Err(_) => {
@@ -287,15 +275,15 @@ impl DeviceTest {
         self.read_back(Contents::read);
     }
 
-    fn crash(&mut self, survivors: Survivors) {
-        self.disk.crash(survivors);
+    fn crash(&mut self, survivors: CrashPolicy) {
+        self.machine.crash(survivors);
         self.open_again();
         self.read_back(Contents::recover);
         self.contents.recovered();
     }
 
     fn open_again(&mut self) {
-        self.device = open(&self.under, &self.disk, &self.spec, &self.heap);
+        self.device = Rc::new(self.machine.open(&*self.under, &self.spec));
         self.poisoned = false;
     }
 
@@ -305,8 +293,10 @@ impl DeviceTest {
         for run in self.contents.runs() {
             for first in run.clone().step_by(longest as usize) {
                 let length = (run.end - first).min(longest.into()) * block;
-                let mut buffer = buffer(&self.device, length);
-                finish(self.device.read(first * block, buffer.as_mut())).expect("reads");
+                let mut buffer = self.machine.buffer(&self.device, length);
+                self.machine
+                    .finish(self.device.read(first * block, buffer.as_mut()))
+                    .expect("reads");
                 check(&mut self.contents, first * block, buffer.as_slice());
             }
         }

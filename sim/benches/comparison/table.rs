@@ -22,7 +22,7 @@ pub(crate) fn print(rows: &[Row], budget: f64, complaints: bool) -> String {
     let mut text = "Milliseconds of processor time until found:\n\n".to_owned();
     line(&mut text, "device", "class", NAMES);
     for row in rows {
-        let (name, class) = row.specimen.map_or(("file", "legal"), |it| (it.name, it.class.name()));
+        let (name, class) = row.entry.map_or(("file", "legal"), |it| (it.name, it.class.name()));
         let is_bug = row.bug().is_some();
         line(&mut text, name, class, row.finds.each_ref().map(|find| told(find, is_bug)));
         let said = NAMES.iter().zip(&row.finds).filter(|_| complaints || row.is_false());

@@ -9,12 +9,13 @@ Examples:
   blocktwin shrink found.ron -o small.ron    the smallest scenario that shows the same
   blocktwin report small.ron -o small.html   the same as a page, with a map of the sectors
   blocktwin bugs                             how soon it finds bugs that were planted
+  blocktwin legal                            that it accuses no device without a bug
 
 Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
   2  bad input or usage; nothing to shrink, as the scenario passes
-  3  the harness itself is broken: not repeatable, unexercised (--strict), or a bug not found
+  3  nothing was tested; or a run is not repeatable, a bug not found, a fault unexercised (--strict)
   130  interrupted; what was done so far has been reported";
 
 pub(super) const RUN: &str = "\
@@ -43,6 +44,7 @@ Examples:
 pub(super) const SHOW: &str = "\
 Examples:
   blocktwin show --seed 42 --profile durability
+  blocktwin show --seed 42 --device header   the scenario that this device gets
   blocktwin show fuzz/artifacts/lockstep/crash-0";
 
 pub(super) const REPORT: &str = "\
@@ -56,6 +58,12 @@ Examples:
   blocktwin bugs                             all of them, from five base seeds each
   blocktwin bugs --list                      what they are, and where they were seen
   blocktwin bugs flush-no-op --budget 1m --format json";
+
+pub(super) const LEGAL: &str = "\
+Examples:
+  blocktwin legal                            all of them, 2000 scenarios each
+  blocktwin legal file write-back --seeds 0..100000
+  blocktwin legal --profile heavy --format json";
 
 pub(super) const CORPUS: &str = "\
 Examples:

@@ -1,6 +1,7 @@
 //! The values of arguments.
 
-use crate::zoo::{self, Specimen};
+use crate::zoo::{self, ZooDevice};
+use blocktwin::lockstep::{DynSubject, FileBacked};
 use blocktwin::scenario::Profile;
 use clap::ValueEnum;
 use std::ops::Range;
@@ -10,25 +11,46 @@ use std::time::Duration;
 
 /// The device under test; none is the real one.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DeviceArg(pub(crate) Option<&'static Specimen>);
+pub(crate) struct DeviceArg(pub(crate) Option<&'static ZooDevice>);
 
 impl FromStr for DeviceArg {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if name == "file" { Ok(Self(None)) } else { parse_specimen(name).map(Some).map(Self) }
+        if name == "file" { Ok(Self(None)) } else { parse_device(name).map(Some).map(Self) }
     }
 }
 
-pub(super) fn parse_specimen(name: &str) -> Result<&'static Specimen, String> {
+impl DeviceArg {
+    pub(crate) fn name(self) -> &'static str {
+        self.0.map_or("file", |entry| entry.name)
+    }
+
+    /// The device, where its type does not matter.
+    pub(crate) fn subject(self) -> Box<dyn DynSubject> {
+        match self.0 {
+            None => Box::new(FileBacked),
+            Some(entry) => Box::new(entry.subject()),
+        }
+    }
+}
+
+pub(super) fn parse_device(name: &str) -> Result<&'static ZooDevice, String> {
     let unknown = || format!("no device is called \"{name}\"; see blocktwin bugs --list");
     zoo::find(name).ok_or_else(unknown)
 }
 
-pub(super) fn parse_bug(name: &str) -> Result<&'static Specimen, String> {
-    let specimen = parse_specimen(name)?;
+pub(super) fn parse_bug(name: &str) -> Result<&'static ZooDevice, String> {
+    let entry = parse_device(name)?;
     let legal = || format!("{name} is legal; see blocktwin run --device {name}");
-    Some(specimen).filter(|it| it.is_bug()).ok_or_else(legal)
+    Some(entry).filter(|it| it.is_bug()).ok_or_else(legal)
+}
+
+pub(super) fn parse_legal(name: &str) -> Result<DeviceArg, String> {
+    let device: DeviceArg = name.parse()?;
+    let is_bug = device.0.is_some_and(ZooDevice::is_bug);
+    let bug = || format!("{name} is a planted bug; see blocktwin bugs {name}");
+    Some(device).filter(|_| !is_bug).ok_or_else(bug)
 }
 
 /// How to print a summary.

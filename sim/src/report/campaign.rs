@@ -113,7 +113,7 @@ fn beside(path: &Path, seed: u64) -> PathBuf {
 
 fn head(args: &RunArgs, findings: &Findings) -> String {
     let scenarios = grouped(findings.stats.scenarios);
-    let device = args.device.0.map_or("file", |specimen| specimen.name);
+    let device = args.device.name();
     let (class, verdict) = match (findings.failures.is_empty(), findings.interrupted) {
         (false, _) => ("diverged", "diverged"),
         (true, true) => ("passed", "interrupted; no divergence so far"),
@@ -139,6 +139,12 @@ fn facts(args: &RunArgs, findings: &Findings) -> String {
     ];
     if findings.skipped > 0 {
         facts.push(("Skipped, too large for the medium", grouped(findings.skipped)));
+    }
+    if !findings.waives.is_empty() {
+        facts.push(("Waives", findings.waives.to_string()));
+    }
+    if let Some(vacuity) = findings.vacuity() {
+        facts.push(("Vacuous", vacuity.to_string()));
     }
     let never = unexercised(findings);
     if !never.is_empty() {

@@ -3,7 +3,7 @@
 use super::sectors::{Histories, Map};
 use super::{Shown, words};
 use blocktwin::disk::FaultClass;
-use blocktwin::lockstep::{Event, Report, Verdict, describe};
+use blocktwin::lockstep::{Event, RawEvent, Report, Verdict, describe};
 use blocktwin::model::{OpId, Request};
 use blocktwin::scenario::{Op, Scenario, Step};
 use serde::Serialize;
@@ -47,6 +47,9 @@ struct Moment {
     op: OpId,
     class: &'static str,
     text: String,
+    /// A task of the device's own did it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    task: bool,
     /// The fault that a raw call met.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<&'static str>,
@@ -64,7 +67,7 @@ impl Data {
             events: shown_events.iter().map(|event| moment(event, report)).collect(),
             events_left_out: cut,
             diverged,
-            map: histories.map(cut, &guilty(report)),
+            map: histories.map(cut, &guilty(shown, report)),
         }
     }
 }
@@ -85,13 +88,13 @@ pub(super) fn diverged(events: &[&Event]) -> Option<usize> {
     events.iter().position(|event| matches!(event, Event::Diverged(_)))
 }
 
-/// The sectors in which the divergence shows.
-fn guilty(report: &Report) -> BTreeSet<u64> {
+/// The sectors in which the divergence shows, where those of the device are those of its file.
+fn guilty(shown: &Shown<'_>, report: &Report) -> BTreeSet<u64> {
     match &report.verdict {
-        Verdict::Pass => BTreeSet::new(),
-        Verdict::Diverged(divergence) => {
+        Verdict::Diverged(divergence) if shown.promises().in_place => {
             divergence.violation.findings.iter().map(|finding| finding.sector).collect()
         }
+        _ => BTreeSet::new(),
     }
 }
 
@@ -104,7 +107,7 @@ fn op(event: &Event) -> OpId {
         | Event::Refused(op, _)
         | Event::Crashed(op, _)
         | Event::Diverged(op) => *op,
-        Event::Raw(raw) => raw.op,
+        Event::Raw(it) => it.raw.caller.op,
         _ => 0,
     }
 }
@@ -117,10 +120,11 @@ fn moment(event: &Event, report: &Report) -> Moment {
         _ => words::event(event),
     };
     let fault = match event {
-        Event::Raw(raw) => raw.fault.map(FaultClass::name),
+        Event::Raw(it) => it.raw.fault.map(FaultClass::name),
         _ => None,
     };
-    Moment { op: op(event), class: words::class(event), text, fault }
+    let task = matches!(event, Event::Raw(RawEvent { task: Some(_), .. }));
+    Moment { op: op(event), class: words::class(event), text, task, fault }
 }
 
 /// The operations that were made. An operation ends with its answer or with the power; the raw

@@ -2,9 +2,10 @@
 
 use super::data;
 use super::sectors::Histories;
+use super::words;
 use blocktwin::device::DeviceError;
-use blocktwin::disk::{Call, RawCall, Survivors};
-use blocktwin::lockstep::{Event, Report};
+use blocktwin::disk::{Call, CrashPolicy};
+use blocktwin::lockstep::{Event, RawEvent, Report};
 use blocktwin::model::{Kind, OpId, Request};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -75,7 +76,8 @@ impl Teller<'_> {
             Event::Crashed(_, survivors) => Some(self.crashed(at, *survivors, change)),
             Event::Raw(raw) => match change {
                 Some(change) => Some(changed(raw, &change)),
-                None => self.unchanged(raw),
+                None if words::is_on_map(raw) => self.unchanged(raw),
+                None => None,
             },
             Event::Began(op, request) => {
                 self.requests.insert(*op, *request);
@@ -93,7 +95,7 @@ impl Teller<'_> {
         }
     }
 
-    fn crashed(&self, at: usize, survivors: Survivors, change: Option<Change>) -> Told {
+    fn crashed(&self, at: usize, survivors: CrashPolicy, change: Option<Change>) -> Told {
         let sector = self.number;
         let mut fate = match change {
             Some([(before, after), _]) if before != after => {
@@ -110,8 +112,9 @@ impl Teller<'_> {
     }
 
     /// A raw call that did not change the sector, and still says something of it.
-    fn unchanged(&self, raw: &RawCall) -> Option<Told> {
-        let (call, by) = (raw.call.name(), by(raw.op));
+    fn unchanged(&self, event: &RawEvent) -> Option<Told> {
+        let (raw, by) = (&event.raw, by(event));
+        let call = raw.call.name();
         match (raw.call, raw.result, raw.fault) {
             (Call::Sync, Ok(_), _) => Some(("idle", format!("{call}{by}: nothing new here."))),
             (Call::Sync, Err(_), None) => Some(("fault", format!("{call}{by} fails."))),
@@ -181,17 +184,17 @@ impl Teller<'_> {
 }
 
 /// A raw call that changed the sector.
-fn changed(raw: &RawCall, [visible, durable]: &Change) -> Told {
+fn changed(event: &RawEvent, [visible, durable]: &Change) -> Told {
     let words = |what: &str, (before, after): &(String, String)| match before == after {
         true => format!("{what} still {after}"),
         false => format!("{what} {before} → {after}"),
     };
     let class = if visible.0 == visible.1 { "durable" } else { "visible" };
     let (visible, durable) = (words("visible", visible), words("durable", durable));
-    (class, format!("{}{}: {visible}; {durable}.", raw.call.name(), by(raw.op)))
+    (class, format!("{}{}: {visible}; {durable}.", event.raw.call.name(), by(event)))
 }
 
 /// Who makes a raw call.
-fn by(op: OpId) -> String {
-    if op == 0 { String::new() } else { format!(" of #{op}") }
+fn by(event: &RawEvent) -> String {
+    words::caller(event).map(|who| format!(" of {who}")).unwrap_or_default()
 }

@@ -11,25 +11,28 @@ mod sectors;
 mod tally;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use tally::Tally;
 
 use crate::cli::{DeviceArg, ReportArgs, ShowArgs};
 use crate::{Status, say, wanted};
 use anyhow::Context;
+use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Options, Report, RunError, Runner, Subject, Verdict, quietly};
+use blocktwin::model::Promises;
 use blocktwin::scenario::Scenario;
 use std::fs;
 use std::path::Path;
 
 /// Runs the scenario that `args` name, and writes the page.
-pub(crate) fn command<S: Subject>(
-    runner: &mut Runner<S>,
-    args: &ReportArgs,
-) -> anyhow::Result<Status> {
-    let scenario = wanted(&args.which)?;
-    let replay = replay_command(&args.which, args.device);
-    let shown = Shown { scenario: &scenario, device: args.device, replay: &replay };
-    let report = shown.write(runner, &args.output)?;
+pub(crate) fn command(subject: impl Subject, args: &ReportArgs) -> anyhow::Result<Status> {
+    let scenario = wanted(&args.which, &subject)?;
+    let replay = replay_command(&args.which);
+    let shown = Shown { scenario: &scenario, device: args.which.device, replay: &replay };
+    let mut runner = Runner::new(subject, Medium::Memory);
+    let report = shown.write(&mut runner, &args.output)?;
     let path = args.output.display();
     match &report.verdict {
         Verdict::Pass => {
@@ -70,21 +73,28 @@ impl Shown<'_> {
         quietly(|| runner.run(self.scenario, options))
     }
 
+    /// What the device promises.
+    fn promises(&self) -> Promises {
+        self.device.subject().promises()
+    }
+
     /// What the device is called.
     fn device_name(&self) -> &'static str {
-        self.device.0.map_or("file", |specimen| specimen.name)
+        self.device.name()
     }
 }
 
 /// How to replay what `which` names. Not by the path of this program, which is nobody else's.
-pub(crate) fn replay_command(which: &ShowArgs, device: DeviceArg) -> String {
+pub(crate) fn replay_command(which: &ShowArgs) -> String {
+    let device = which.device;
     match (&which.file, which.seed) {
         (Some(path), _) => words::replay(path, device),
         (None, seed) => {
             let (seed, profile) = (seed.unwrap_or(0), which.profile);
             format!(
-                "blocktwin show --seed {seed} --profile {profile} > seed-{seed}.ron\n\
+                "blocktwin show --seed {seed} --profile {profile}{} > seed-{seed}.ron\n\
                  {}",
+                words::device(device),
                 words::replay(Path::new(&format!("seed-{seed}.ron")), device)
             )
         }

@@ -41,6 +41,7 @@ pub(super) fn of_run(shown: &Shown<'_>, report: &Report) -> String {
         &[
             ("head", &head),
             ("note", &note),
+            ("map_note", if shown.promises().in_place { "" } else { NOT_IN_PLACE }),
             ("facts", &facts(shown, report)),
             ("replay", &escaped(shown.replay)),
             ("scenario", &escaped(text.trim_end())),
@@ -50,6 +51,9 @@ pub(super) fn of_run(shown: &Shown<'_>, report: &Report) -> String {
 }
 
 const TOO_LONG: &str = "Too long to be shown here; see `blocktwin show`.";
+
+const NOT_IN_PLACE: &str = "<p class=\"note\">The map shows the sectors of the first file, and not \
+                            those of the device, which keeps its blocks in places of its own.</p>";
 
 /// A page of any kind.
 pub(super) fn of_parts(title: &str, body: &str, data: &str, scripts: &[&str]) -> String {
@@ -165,7 +169,9 @@ fn lives(
     let count = data::events(report).len();
     let cut = count.saturating_sub(data::MOST_EVENTS);
     let mut html = String::new();
-    for finding in divergence.violation.findings.iter().take(life::MOST_SECTORS) {
+    // The sectors of the device and those of its file are the same only in place.
+    let told = if shown.promises().in_place { life::MOST_SECTORS } else { 0 };
+    for finding in divergence.violation.findings.iter().take(told) {
         let sector = finding.sector;
         let open = if html.is_empty() { " open" } else { "" };
         let _ = writeln!(
@@ -196,6 +202,8 @@ fn facts(shown: &Shown<'_>, report: &Report) -> String {
         clients => format!("{} of {clients} clients", shown.scenario.steps.len()),
     };
     let seed = shown.scenario.seed.map(|seed| ("Seed", seed.to_string()));
+    let waives = shown.promises().waives;
+    let waives = (!waives.is_empty()).then(|| ("Waives", waives.to_string()));
     let facts = [
         ("Device", shown.device_name().to_owned()),
         ("Size", format!("{size} bytes in blocks of {}{read_only}", spec.block_size)),
@@ -204,7 +212,7 @@ fn facts(shown: &Shown<'_>, report: &Report) -> String {
         ("Crashes", stats.crashes.to_string()),
         ("Digest", report.digest.to_string()),
     ];
-    terms(&facts.into_iter().chain(seed).collect::<Vec<_>>())
+    terms(&facts.into_iter().chain(seed).chain(waives).collect::<Vec<_>>())
 }
 
 /// A list of terms and what is to be said of them.

@@ -122,6 +122,7 @@ function lanes() {
     clients.push(track("lane", data.clients > 1 ? `client ${client}` : "client"));
   }
   const harness = track("lane harness", "harness");
+  const tasks = data.events.some((it) => it.task) ? [track("lane harness", "tasks")] : [];
   for (const it of data.operations) {
     const bar = make("div", `bar ${it.outcome}`, undefined, clients[it.client][1]);
     make("span", "", `#${it.id} ${it.name}`, bar);
@@ -132,11 +133,12 @@ function lanes() {
     const operation = operationAt(event, at);
     const [kind, text] = sign(event);
     if (!text || (operation && kind === "ok")) return;
-    const line = operation ? clients[operation.client][1] : harness[1];
+    const others = event.task ? tasks[0] : harness;
+    const line = operation ? clients[operation.client][1] : others[1];
     const mark = place(make("span", `sign ${kind}`, text, line), at, at + 1);
     mark.title = event.text;
   });
-  return [...clients, harness].map(([row]) => row);
+  return [...clients, ...tasks, harness].map(([row]) => row);
 }
 
 function band(row, which, parent) {

@@ -2,7 +2,7 @@
 
 use crate::cli::DeviceArg;
 use blocktwin::disk::Call;
-use blocktwin::lockstep::Event;
+use blocktwin::lockstep::{Event, RawEvent};
 use blocktwin::model::{Content, Expected, Kind, OpId};
 use std::path::Path;
 
@@ -24,6 +24,11 @@ pub(super) fn promise(kind: Kind) -> (&'static str, &'static str) {
             "4",
             "Flush makes durable: when flush returns Ok, everything that had completed before it \
              was called survives any power failure. Close and a fua write promise the same.",
+        ),
+        Kind::OutlivesClose => (
+            "4",
+            "Close is the end: when it has returned, no raw call of the device is in flight. A \
+             device that promises a clean close has no task left either.",
         ),
         Kind::OrderingViolated => (
             "5",
@@ -96,10 +101,31 @@ pub(super) fn title(content: Content, own: bool) -> String {
 /// An event as a trace shows it, without the columns.
 pub(super) fn event(event: &Event) -> String {
     let text = one_line(&event.to_string());
-    if matches!(event, Event::ReadBack(..)) {
-        return format!("read back: {text}");
-    }
+    let text = match event {
+        Event::ReadBack(..) => return format!("read back: {text}"),
+        Event::Raw(RawEvent { task: Some(task), .. }) => {
+            let call = text.strip_prefix(&*one_line(task)).unwrap_or(&text);
+            format!("{}: {}", by_task(task), call.trim_start())
+        }
+        _ => text,
+    };
     text.trim_start_matches("#0 ").replace(" -> ", " → ")
+}
+
+fn by_task(task: &str) -> String {
+    format!("task \"{task}\"")
+}
+
+/// Who makes a raw call, after the name of the call and "of"; nothing where it is the harness.
+pub(super) fn caller(event: &RawEvent) -> Option<String> {
+    let op = event.raw.caller.op;
+    let request = (op != 0).then(|| format!("#{op}"));
+    event.task.as_deref().map(by_task).or(request)
+}
+
+/// Whether a raw call is about the contents of the first file, which is the one that the map shows.
+pub(super) fn is_on_map(event: &RawEvent) -> bool {
+    event.raw.name == 0 && !matches!(event.raw.call, Call::SyncDirectory | Call::List)
 }
 
 /// A text with all white space in it reduced to single blanks.
@@ -111,7 +137,9 @@ pub(super) fn one_line(text: &str) -> String {
 pub(super) fn class(event: &Event) -> &'static str {
     match event {
         Event::Began(..) => "began",
-        Event::Raw(raw) if raw.call == Call::Sync && raw.result.is_ok() => "synced",
+        Event::Raw(it) if it.raw.call == Call::Sync && it.raw.result.is_ok() && is_on_map(it) => {
+            "synced"
+        }
         Event::Raw(_) => "raw",
         Event::Ended(_, Ok(()), _) | Event::Opened(Ok(())) => "ok",
         Event::Ended(..) | Event::Refused(..) | Event::Opened(Err(_)) => "failed",

@@ -1,6 +1,6 @@
 //! Bugs in which requests are served, and which bytes of the device they touch.
 
-use super::around::{Answer, Around};
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
     BufferRef, Device, DeviceError, DynDevice, MutableBufferRef, WriteOptions,
 };
@@ -116,7 +116,7 @@ impl Bounds {
     }
 }
 
-impl Around for Bounds {
+impl Wrapper for Bounds {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

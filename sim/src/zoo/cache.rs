@@ -1,7 +1,7 @@
 //! A read cache, and how it gets stale.
 
-use super::around::{Answer, Around};
 use super::memory::{Blocks, Memory};
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{BufferRef, Device, DynDevice, MutableBufferRef, WriteOptions};
 use futures::lock::Mutex;
 use std::ops::Range;
@@ -62,7 +62,7 @@ impl Cache {
     }
 }
 
-impl Around for Cache {
+impl Wrapper for Cache {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

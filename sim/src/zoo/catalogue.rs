@@ -1,27 +1,34 @@
 //! What lives in the zoo, class by class.
 
-use super::Quirk::{
+use super::Variant::{
     Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, RealFile,
     Sequences, SizeFromFile, Syncs, WriteBack,
 };
-use super::{Class, Specimen};
+use super::{Class, ZooDevice};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
 use super::{headers::Bug as H, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S};
 use super::{real_file::Way, write_back::Bug as W};
 
-/// The specimen of that name.
-pub(crate) fn find(name: &str) -> Option<&'static Specimen> {
-    CATALOGUE.iter().find(|specimen| specimen.name == name)
+/// The entry of that name.
+pub(crate) fn find(name: &str) -> Option<&'static ZooDevice> {
+    catalogue().find(|entry| entry.name == name)
+}
+
+/// Every device of the zoo.
+pub(crate) fn catalogue() -> impl Iterator<Item = &'static ZooDevice> {
+    CATALOGUE.iter().chain(super::shapes::SHAPES.iter().copied().flatten())
 }
 
 /// One entry of two lines each; rustfmt would make it seven.
 macro_rules! catalogue {
-    ($($class:ident { $($name:literal $quirk:expr, $origin:literal;)* })*) => {
-        &[$($(Specimen { name: $name, class: Class::$class, origin: $origin, quirk: $quirk }),*),*]
+    ($($class:ident { $($name:literal $variant:expr, $origin:literal;)* })*) => {
+        &[$($(
+            ZooDevice { name: $name, class: Class::$class, origin: $origin, variant: $variant }
+        ),*),*]
     };
 }
 
-pub(crate) static CATALOGUE: &[Specimen] = catalogue! {
+static CATALOGUE: &[ZooDevice] = catalogue! {
     Durability {
         "fsync-no-op" Calls(C::SyncNoOp),
             "File::flush() taken for fsync: it is a no-op on std::fs::File";

@@ -1,6 +1,6 @@
 //! Bugs that take two requests at once, or one that is dropped.
 
-use super::around::{Answer, Around};
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
     Buffer, BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DynDevice, WriteOptions,
 };
@@ -176,7 +176,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Around for Contention {
+impl Wrapper for Contention {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

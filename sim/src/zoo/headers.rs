@@ -1,7 +1,7 @@
 //! Bugs in what a device keeps about itself between two openings.
 
-use super::around::{Answer, Around};
 use super::memory::Memory;
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{BufferRef, Device, DynDevice, MutableBufferRef, WriteOptions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ impl Headers {
     }
 }
 
-impl Around for Headers {
+impl Wrapper for Headers {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

@@ -1,7 +1,7 @@
 //! What of a device outlives it: files beside its own, and the machine's memory of it.
 
-use super::around::{Answer, Around};
 use super::real_file;
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{Device, DynDevice};
 use blocktwin::scenario::DeviceSpec;
 use std::collections::BTreeMap;
@@ -76,18 +76,18 @@ impl Memory {
 }
 
 /// Notes when the device is closed.
-pub(super) struct Diary {
+pub(super) struct OpenLog {
     inner: DynDevice,
     memory: Arc<Memory>,
 }
 
-impl Diary {
+impl OpenLog {
     pub(super) fn new(inner: DynDevice, memory: Arc<Memory>) -> Self {
         Self { inner, memory }
     }
 }
 
-impl Around for Diary {
+impl Wrapper for OpenLog {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

@@ -1,13 +1,12 @@
 //! The zoo: devices that are wrong in one way each, and legal ones that are unusual.
 //!
-//! Each differs from the real device in one [`Quirk`]. Most stand around the real device or between
-//! it and its file; what happens inside its loops is planted in [`plain`]. All of it is made of the
-//! library's public parts only.
+//! Each differs from the real device in one [`Variant`]. Most stand around the real device or
+//! between it and its file; what happens inside its loops is planted in [`plain`]. All of it is
+//! made of the library's public parts only.
 //!
-//! **Invariant:** a quirk is one behaviour. Everything else about the device keeps the contract,
-//! which the legal specimens show that stand on the same code.
+//! **Invariant:** a variant is one behaviour. Everything else about the device keeps the contract,
+//! which the legal devices show that stand on the same code.
 
-mod around;
 mod bounds;
 mod cache;
 mod calls;
@@ -18,24 +17,26 @@ mod memory;
 mod plain;
 mod real_file;
 mod sequences;
+mod shapes;
 mod syncs;
+mod wrapper;
 mod write_back;
 
-pub(crate) use catalogue::{CATALOGUE, find};
+pub(crate) use catalogue::{catalogue, find};
 
-use around::Wrapped;
 use blocktwin::device::{BufferAllocator, DeviceError, DeviceOptions, DynDevice, FileBackedDevice};
-use blocktwin::disk::SimFile;
+use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
-use blocktwin::lockstep::{FileBacked, Subject};
-use blocktwin::model::TrimEffect;
-use blocktwin::scenario::{DeviceSpec, Trim};
+use blocktwin::lockstep::{DynSubject, FileBacked, Subject};
+use blocktwin::model::{Promises, TrimEffect};
+use blocktwin::scenario::{Accepts, DeviceSpec, Trim};
 use memory::Memory;
 use std::sync::{Arc, Mutex, PoisonError};
+use wrapper::DeviceAdapter;
 
 /// What a device does wrong, or differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quirk {
+#[derive(Clone, Copy, Debug)]
+enum Variant {
     Calls(calls::Bug),
     Syncs(syncs::Bug),
     Bounds(bounds::Bug),
@@ -51,6 +52,8 @@ enum Quirk {
     PunchHole,
     /// The size of the file at each opening but the first is taken for the size of the device.
     SizeFromFile,
+    /// A device of another shape, in a file of its own.
+    Shape(fn() -> Box<dyn DynSubject>),
     /// A crash leaves the lock behind.
     LockOutlivesCrash,
 }
@@ -92,38 +95,47 @@ impl Class {
 
 /// A device of the zoo.
 #[derive(Debug)]
-pub(crate) struct Specimen {
+pub(crate) struct ZooDevice {
     pub(crate) name: &'static str,
     pub(crate) class: Class,
     /// Where it was seen, in one line.
     pub(crate) origin: &'static str,
-    quirk: Quirk,
+    variant: Variant,
 }
 
-impl Specimen {
+impl ZooDevice {
     pub(crate) fn is_bug(&self) -> bool {
         self.class != Class::Legal
     }
 
+    /// Whether it keeps its data in a real file of its own, so that nothing in its world happens to
+    /// it.
+    pub(crate) fn leaves_world(&self) -> bool {
+        matches!(self.variant, Variant::RealFile(_))
+    }
+
     /// How to open it.
-    pub(crate) fn subject(&self) -> Keeper {
-        Keeper { quirk: self.quirk, memory: Mutex::default() }
+    pub(crate) fn subject(&self) -> BugSubject {
+        let shape = if let Variant::Shape(make) = self.variant { Some(make()) } else { None };
+        BugSubject { variant: self.variant, shape, memory: Mutex::default() }
     }
 }
 
-/// Opens a specimen.
-pub(crate) struct Keeper {
-    quirk: Quirk,
+/// A device of the zoo, to be tested.
+pub(crate) struct BugSubject {
+    variant: Variant,
+    /// A device that has a file of its own here.
+    shape: Option<Box<dyn DynSubject>>,
     /// Of the run under way.
     memory: Mutex<Arc<Memory>>,
 }
 
-impl Keeper {
+impl BugSubject {
     fn memory(&self) -> Arc<Memory> {
         Arc::clone(&self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the scenario asks for, but for the quirk.
+    /// What the scenario asks for, but for the variant.
     async fn spec(
         &self,
         file: &SimFile,
@@ -131,10 +143,10 @@ impl Keeper {
         memory: &Memory,
     ) -> Result<DeviceSpec, DeviceError> {
         let mut spec = *spec;
-        match self.quirk {
-            Quirk::PunchHole => spec.trim = Trim::PunchHole,
-            Quirk::Bounds(bounds::Bug::ReadOnlyIgnored) => spec.read_only = false,
-            Quirk::SizeFromFile if memory.is_reopened() => {
+        match self.variant {
+            Variant::PunchHole => spec.trim = Trim::PunchHole,
+            Variant::Bounds(bounds::Bug::ReadOnlyIgnored) => spec.read_only = false,
+            Variant::SizeFromFile if memory.is_reopened() => {
                 spec.block_count = file.len().await?.div_ceil(u64::from(spec.block_size)).max(1);
             }
             _ => {}
@@ -150,7 +162,7 @@ impl Keeper {
         buffers: Arc<BufferAllocator>,
         memory: &Arc<Memory>,
     ) -> Result<DynDevice, DeviceError> {
-        let bug = if let Quirk::Calls(bug) = self.quirk { Some(bug) } else { None };
+        let bug = if let Variant::Calls(bug) = self.variant { Some(bug) } else { None };
         let calls = calls::Calls::new(file, bug, spec.sector_size, Arc::clone(memory));
         let options = DeviceOptions::new(spec.block_size)
             .sector_size(spec.sector_size)
@@ -162,55 +174,67 @@ impl Keeper {
     }
 }
 
-impl Subject for Keeper {
+impl Subject for BugSubject {
     type Device = DynDevice;
 
-    fn begin(&self) {
+    async fn create(&self, world: &World, spec: &DeviceSpec) -> Result<(), DeviceError> {
+        if let Some(shape) = &self.shape {
+            return shape.create_dyn(world, spec).await;
+        }
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        FileBacked.create(world, spec).await
     }
 
-    async fn open(
-        &self,
-        file: SimFile,
-        spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
-    ) -> Result<DynDevice, DeviceError> {
-        let memory = self.memory();
-        if self.quirk == Quirk::LockOutlivesCrash && memory.is_open() {
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<DynDevice, DeviceError> {
+        if let Some(shape) = &self.shape {
+            return shape.open_dyn(world, spec).await;
+        }
+        let (memory, buffers) = (self.memory(), world.heap());
+        if matches!(self.variant, Variant::LockOutlivesCrash) && memory.is_open() {
             return Err(DeviceError::Locked);
         }
-        if let Quirk::RealFile(way) = self.quirk {
+        if let Variant::RealFile(way) = self.variant {
             return real_file::open(way, memory.file(spec).await?, spec, buffers).await;
         }
+        let file = world.disk()?;
         let spec = &self.spec(&file, spec, &memory).await?;
-        if let Quirk::Plain(bug) = self.quirk {
+        if let Variant::Plain(bug) = self.variant {
             return Ok(DynDevice::new(plain::Plain::open(file, spec, buffers, bug).await?));
         }
         let inner = self.real(file, spec, Arc::clone(&buffers), &memory).await?;
         memory.opened();
-        let inner = DynDevice::new(Wrapped(memory::Diary::new(inner, Arc::clone(&memory))));
-        Ok(match self.quirk {
-            Quirk::Syncs(bug) => wrap(syncs::Syncs::new(inner, bug, memory)),
-            Quirk::Bounds(bug) => wrap(bounds::Bounds::new(inner, bug)),
-            Quirk::Contention(bug) => wrap(contention::Contention::new(inner, bug, buffers)),
-            Quirk::Headers(bug) => wrap(headers::Headers::new(inner, bug, memory)),
-            Quirk::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
-            Quirk::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
-            Quirk::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),
+        let inner = DynDevice::new(DeviceAdapter(memory::OpenLog::new(inner, Arc::clone(&memory))));
+        Ok(match self.variant {
+            Variant::Syncs(bug) => wrap(syncs::Syncs::new(inner, bug, memory)),
+            Variant::Bounds(bug) => wrap(bounds::Bounds::new(inner, bug)),
+            Variant::Contention(bug) => wrap(contention::Contention::new(inner, bug, buffers)),
+            Variant::Headers(bug) => wrap(headers::Headers::new(inner, bug, memory)),
+            Variant::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
+            Variant::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
+            Variant::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),
             _ => inner,
         })
     }
 
-    fn trim_effect(&self, spec: &DeviceSpec) -> TrimEffect {
-        match self.quirk {
-            Quirk::PunchHole => TrimEffect::Zeros,
-            // What a device holds that has yet to be trimmed is nothing to rely on.
-            Quirk::Bounds(bounds::Bug::TrimDelayed) => TrimEffect::Unspecified,
-            _ => FileBacked.trim_effect(spec),
+    fn promises(&self) -> Promises {
+        if let Some(shape) = &self.shape {
+            return shape.promises_dyn();
         }
+        let trim = match self.variant {
+            Variant::PunchHole => TrimEffect::Zeros,
+            // What a device holds that has yet to be trimmed is nothing to rely on.
+            Variant::Bounds(bounds::Bug::TrimDelayed) => TrimEffect::Unspecified,
+            _ => TrimEffect::AsAsked,
+        };
+        // Not a clean close: these devices do not wait for the requests that they pass on.
+        Promises::none().own_calls().in_place().contained().trim(trim)
+    }
+
+    fn accepts(&self) -> Accepts {
+        self.shape.as_ref().map_or_else(|| FileBacked.accepts(), |shape| (**shape).accepts_dyn())
     }
 }
 
-fn wrap(device: impl around::Around + 'static) -> DynDevice {
-    DynDevice::new(Wrapped(device))
+fn wrap(device: impl wrapper::Wrapper + 'static) -> DynDevice {
+    DynDevice::new(DeviceAdapter(device))
 }

@@ -1,6 +1,6 @@
 //! A device over a file, written anew in as few lines as do, for bugs inside its loops.
 
-use super::around::Answer;
+use super::wrapper::Answer;
 use blocktwin::device::{
     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
     WriteOptions,
@@ -153,7 +153,11 @@ impl Plain {
     /// One more attempt at the sector that is torn, until it is whole or refused. A failure in
     /// here is not the one to report.
     async fn finish_sector(&self, sector: &[u8], offset: u64) {
-        while let Ok(1..) = self.write_at(sector, offset).await.map(|count| sector.len() - count) {}
+        let mut torn = true;
+        while torn {
+            let written = self.write_at(sector, offset).await;
+            torn = written.is_ok_and(|count| (1..sector.len()).contains(&count));
+        }
     }
 
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

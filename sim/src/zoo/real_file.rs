@@ -5,7 +5,6 @@
 use blocktwin::device::{
     BufferAllocator, Device, DeviceError, DeviceOptions, DynDevice, FileBackedDevice, TrimMode,
 };
-use blocktwin::disk::Medium;
 use blocktwin::file::BackingFile;
 use blocktwin::scenario::DeviceSpec;
 use std::fs::File;
@@ -30,10 +29,7 @@ fn directory() -> std::path::PathBuf {
 
 /// A new file as long as the scenario says, which is gone when the last handle is.
 pub(super) async fn create(spec: &DeviceSpec) -> io::Result<Arc<File>> {
-    let Medium::File(file) = Medium::in_directory(directory())? else {
-        unreachable!("a medium in a directory is a file")
-    };
-    let file = Arc::new(file);
+    let file = Arc::new(tempfile::tempfile_in(directory())?);
     file.set_len(spec.file_length).await?;
     file.sync_all().await?;
     Ok(file)

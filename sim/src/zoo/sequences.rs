@@ -2,8 +2,8 @@
 //!
 //! Each step is a branch of its own, so that coverage tells a fuzzer how far it has come.
 
-use super::around::{Answer, Around};
 use super::memory::Blocks;
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
     BufferRef, Device, DeviceError, DynDevice, MutableBufferRef, WriteOptions,
 };
@@ -82,7 +82,7 @@ impl Sequences {
     }
 }
 
-impl Around for Sequences {
+impl Wrapper for Sequences {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

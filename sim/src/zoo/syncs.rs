@@ -1,7 +1,7 @@
 //! Bugs in what makes writes durable, and in what orders them.
 
-use super::around::{Answer, Around};
 use super::memory::Memory;
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
     BufferRef, Device, DeviceError, DynDevice, MutableBufferRef, WriteOptions,
 };
@@ -86,7 +86,7 @@ impl Syncs {
     }
 }
 
-impl Around for Syncs {
+impl Wrapper for Syncs {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

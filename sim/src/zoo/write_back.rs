@@ -1,7 +1,7 @@
 //! A write-back cache that honours the contract, and how one does not.
 
-use super::around::{Answer, Around};
 use super::memory::Blocks;
+use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
     BufferRef, Device, DeviceError, DynDevice, MutableBufferRef, WriteOptions,
 };
@@ -72,7 +72,7 @@ impl WriteBack {
     }
 }
 
-impl Around for WriteBack {
+impl Wrapper for WriteBack {
     fn inner(&self) -> &DynDevice {
         &self.inner
     }

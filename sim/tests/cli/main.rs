@@ -5,6 +5,7 @@ mod ci;
 mod colours;
 mod corpus;
 mod failures;
+mod legal;
 mod manual;
 mod program;
 

@@ -43,6 +43,17 @@ impl MistakenFile {
         }
     }
 
+    /// Whether the device writes again after this answer, as it takes it for one that passes.
+    fn retries(&self, written: &io::Result<usize>, buffer: &[u8]) -> bool {
+        match self.mistake {
+            Mistake::WaitsForSpace => failed_by(written, FaultKind::Enospc),
+            Mistake::RetriesEmptyWrites => {
+                !buffer.is_empty() && written.as_ref().is_ok_and(|&count| count == 0)
+            }
+            _ => false,
+        }
+    }
+
     /// A write that takes its time, as an impatient device sees it.
     async fn impatient(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
         let mut write = pin!(self.file.write_at(buffer, offset));
@@ -81,12 +92,15 @@ impl BackingFile for MistakenFile {
         if self.full.load(Ordering::Relaxed) {
             return Err(failure(FaultKind::Enospc));
         }
-        let written = match self.mistake {
+        let mut written = match self.mistake {
             Mistake::AssumesSlowWritesDone | Mistake::GivesUpSlowWrites => {
                 self.impatient(buffer, offset).await
             }
             _ => self.file.write_at(buffer, offset).await,
         };
+        while self.retries(&written, buffer) {
+            written = self.file.write_at(buffer, offset).await;
+        }
         if self.mistake == Mistake::StaysFull && failed_by(&written, FaultKind::Enospc) {
             self.full.store(true, Ordering::Relaxed);
         }

@@ -3,15 +3,14 @@
 mod device;
 mod file;
 
-use blocktwin::device::{BufferAllocator, DeviceError, DeviceOptions, FileBackedDevice};
-use blocktwin::disk::{Call, FaultKind, SimFile};
+use blocktwin::device::{DeviceError, DeviceOptions, FileBackedDevice};
+use blocktwin::disk::{Call, FaultKind, World};
 use blocktwin::file::BackingFile;
 use blocktwin::lockstep::{FileBacked, Subject};
-use blocktwin::model::TrimEffect;
-use blocktwin::scenario::DeviceSpec;
+use blocktwin::model::Promises;
+use blocktwin::scenario::{Accepts, DeviceSpec};
 use device::MistakenDevice;
 use file::MistakenFile;
-use std::sync::Arc;
 
 /// What a device gets wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +29,10 @@ pub(crate) enum Mistake {
     BelievesEmptyWrites,
     /// Once the disk was full, takes it to be full for ever.
     StaysFull,
+    /// While the disk is full, writes again and again.
+    WaitsForSpace,
+    /// Where a write takes nothing, writes again and again.
+    RetriesEmptyWrites,
     /// Syncs again where a sync failed, and believes the second answer.
     SyncsAgain,
     /// After a flush has failed, takes the next one for as good as ever.
@@ -56,27 +59,26 @@ pub(crate) struct Mistaken(pub(crate) Mistake);
 impl Subject for Mistaken {
     type Device = MistakenDevice;
 
-    async fn open(
-        &self,
-        file: SimFile,
-        spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
-    ) -> Result<MistakenDevice, DeviceError> {
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<MistakenDevice, DeviceError> {
         let options = DeviceOptions::new(spec.block_size)
             .sector_size(spec.sector_size)
             .read_only(spec.read_only)
             .trim(spec.trim.into())
             .block_count(spec.block_count)
-            .allocator(buffers);
-        let file = MistakenFile::new(file, self.0);
+            .allocator(world.heap());
+        let file = MistakenFile::new(world.disk()?, self.0);
         if self.0 == Mistake::TriesOutFirstBlock && !spec.read_only {
             try_out(&file, spec.block_size as usize).await?;
         }
         Ok(MistakenDevice::new(FileBackedDevice::with_options(file, options).await?, self.0))
     }
 
-    fn trim_effect(&self, spec: &DeviceSpec) -> TrimEffect {
-        FileBacked.trim_effect(spec)
+    fn promises(&self) -> Promises {
+        FileBacked.promises()
+    }
+
+    fn accepts(&self) -> Accepts {
+        FileBacked.accepts()
     }
 }
 

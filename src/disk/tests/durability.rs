@@ -9,7 +9,7 @@ fn a_write_is_visible_at_once_and_lost_until_synced() {
     let disk = disk();
     write(&disk, 1, &[7, 8]);
     assert_eq!(sectors(&disk), [0, 7, 8, 0, 0, 0, 0, 0]);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [0; 8]);
 }
 
@@ -22,7 +22,7 @@ fn what_was_synced_survives_every_crash() {
         block_on(async { if sync_all { file.sync_all().await } else { file.sync_data().await } })
             .unwrap();
         write(&disk, 2, &[9]);
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(sectors(&disk), [0, 7, 8, 0, 0, 0, 0, 0]);
     }
 }
@@ -59,7 +59,7 @@ fn journal(disk: &SimDisk) -> Vec<RawCall> {
 fn a_sync_covers_only_what_was_written_before_it_began() {
     let disk = write_during_sync(&[]);
     assert_eq!(sectors(&disk)[..4], [1, 2, 2, 0]);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[..4], [1, 1, 0, 0]);
 }
 
@@ -67,7 +67,7 @@ fn a_sync_covers_only_what_was_written_before_it_began() {
 fn a_failed_sync_drops_only_what_was_written_before_it_began() {
     let disk = write_during_sync(&first(FaultKind::SyncFailed(Dirty::Dropped)));
     sync(&disk);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[..4], [0, 2, 2, 0]);
 }
 
@@ -80,12 +80,12 @@ fn a_sync_that_a_crash_cuts_off_has_promised_nothing() {
     executor.spawn("sync", async { file.sync_data().await.unwrap() });
     assert!(matches!(executor.run(2), Err(ExecError::StepLimit { .. })));
     drop(executor);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[0], 0);
 }
 
 /// Everything that a crash can leave in the first two sectors, over many seeds.
-fn outcomes(survivors: fn(u64) -> Survivors, history: impl Fn(&SimDisk)) -> BTreeSet<[u8; 2]> {
+fn outcomes(survivors: fn(u64) -> CrashPolicy, history: impl Fn(&SimDisk)) -> BTreeSet<[u8; 2]> {
     let left = |seed| {
         let disk = disk();
         history(&disk);
@@ -106,10 +106,10 @@ fn a_crash_leaves_every_sector_on_its_own_as_any_content_it_had() {
         write(disk, 0, &[3]);
     };
     let every = [1, 2, 3].into_iter().flat_map(|one| [[one, 1], [one, 2]]).collect();
-    assert_eq!(outcomes(Survivors::Random, history), every);
-    assert_eq!(outcomes(Survivors::Runs, history), every);
-    assert_eq!(outcomes(|_| Survivors::All, history), [[3, 2]].into());
-    assert_eq!(outcomes(|_| Survivors::None, history), [[1, 1]].into());
+    assert_eq!(outcomes(CrashPolicy::Random, history), every);
+    assert_eq!(outcomes(CrashPolicy::Runs, history), every);
+    assert_eq!(outcomes(|_| CrashPolicy::All, history), [[3, 2]].into());
+    assert_eq!(outcomes(|_| CrashPolicy::None, history), [[1, 1]].into());
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn what_a_crash_has_left_is_durable() {
     for seed in 0..20 {
         let disk = disk();
         write(&disk, 0, &[1, 2, 3, 4]);
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         let left = sectors(&disk);
         write(&disk, 0, &[9, 9, 9, 9]);
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(sectors(&disk), left);
     }
 }
@@ -131,7 +131,7 @@ fn a_crash_ends_the_operations_that_were_under_way() {
     disk.begin(OP, &[Fault { call: 1, kind: FaultKind::Eio }]);
     disk.enter(OP);
     write(&disk, 0, &[1]);
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert_eq!(disk.enter(OP), 0, "nobody is being polled");
     write(&disk, 0, &[1]);
     assert_eq!(disk.end(OP, true).calls, 0);
@@ -159,7 +159,7 @@ fn a_reset_begins_with_durable_zeros() {
     assert_eq!(disk.end(OP, false).calls, 0);
     assert_eq!(journal(&disk), []);
     assert_eq!(sectors(&disk), [0; 16]);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [0; 16]);
 }
 
@@ -175,7 +175,9 @@ fn the_journal_tells_of_every_raw_call_once() {
     assert_eq!(report.calls, 3);
     assert_eq!(length(&disk), SIZE);
     let raw = |op, call, (offset, length), result, fault| RawCall {
-        op,
+        caller: Caller { op, task: 0 },
+        name: 0,
+        new_name: 0,
         call,
         offset,
         length,

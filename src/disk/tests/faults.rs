@@ -13,6 +13,7 @@ async fn make(call: Call, file: &SimFile) -> io::Result<u64> {
         Call::Length => file.len().await,
         Call::SetLength => file.set_len(at(2)).await.map(|()| 0),
         Call::Punch => file.punch_hole(at(1), at(2)).await.map(|()| 0),
+        _ => unreachable!("no call of a file"),
     }
 }
 
@@ -115,7 +116,7 @@ fn a_full_disk_is_full_for_everybody_and_for_so_many_calls() {
 fn a_crash_makes_room_on_a_full_disk() {
     let disk = ones();
     run(&disk, &first(FaultKind::EnospcFor(9)), make(Call::Write, &disk.file())).0.unwrap_err();
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert!(innocent(&disk, 2, Call::Write).0.is_ok());
 }
 
@@ -177,7 +178,7 @@ fn failed_sync(disk: &SimDisk, dirty: Dirty) {
 }
 
 /// What a crash leaves of the first two sectors.
-fn left(disk: &SimDisk, survivors: Survivors) -> [u8; 2] {
+fn left(disk: &SimDisk, survivors: CrashPolicy) -> [u8; 2] {
     disk.crash(survivors);
     let sectors = sectors(disk);
     assert_eq!(sectors[2..], [1; 6]);
@@ -192,7 +193,7 @@ fn what_a_failed_sync_kept_is_dirty_as_before() {
         if again {
             sync(&disk);
         }
-        assert_eq!(left(&disk, Survivors::None), expected);
+        assert_eq!(left(&disk, CrashPolicy::None), expected);
     }
 }
 
@@ -201,11 +202,11 @@ fn what_a_failed_sync_dropped_is_lost_unless_written_again() {
     let disk = ones();
     failed_sync(&disk, Dirty::Dropped);
     sync(&disk);
-    assert_eq!(left(&disk, Survivors::All), [1, 1], "the second sync said Ok and lied");
+    assert_eq!(left(&disk, CrashPolicy::All), [1, 1], "the second sync said Ok and lied");
     failed_sync(&disk, Dirty::Dropped);
     write(&disk, 1, &[3]);
     sync(&disk);
-    assert_eq!(left(&disk, Survivors::None), [1, 3]);
+    assert_eq!(left(&disk, CrashPolicy::None), [1, 3]);
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn what_a_failed_sync_did_not_write_of_a_part_is_lost() {
         let disk = ones();
         failed_sync(&disk, Dirty::Partly(seed));
         sync(&disk);
-        seen.insert(left(&disk, Survivors::All));
+        seen.insert(left(&disk, CrashPolicy::All));
     }
     assert_eq!(seen, [[1, 1], [1, 2], [2, 1], [2, 2]].into());
 }
@@ -228,7 +229,7 @@ fn what_one_failed_sync_dropped_is_not_written_by_part_of_another() {
         write(&disk, 1, &[3]);
         let partly = first(FaultKind::SyncFailed(Dirty::Partly(seed)));
         run(&disk, &partly, make(Call::Sync, &disk.file())).0.unwrap_err();
-        let left = left(&disk, Survivors::All);
+        let left = left(&disk, CrashPolicy::All);
         assert!(left == [1, 1] || left == [1, 3], "{left:?}");
     }
 }

@@ -8,7 +8,7 @@ fn outcomes(history: impl Fn(&SimDisk)) -> BTreeSet<Vec<u8>> {
     let left = |seed| {
         let disk = disk();
         history(&disk);
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         sectors(&disk)
     };
     (0..100).map(left).collect()
@@ -37,7 +37,7 @@ fn synced_growth_survives() {
     let disk = disk();
     write(&disk, 8, &[1]);
     sync(&disk);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
@@ -55,7 +55,7 @@ fn failed_growth(dirty: Dirty) -> SimDisk {
 fn no_failed_sync_makes_growth_durable() {
     for dirty in [Dirty::Kept, Dirty::Dropped].into_iter().chain((0..20).map(Dirty::Partly)) {
         let disk = failed_growth(dirty);
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(length(&disk), SIZE, "{dirty:?}");
     }
 }
@@ -64,7 +64,7 @@ fn no_failed_sync_makes_growth_durable() {
 fn growth_stays_dirty_where_a_failed_sync_drops_the_data() {
     let disk = failed_growth(Dirty::Dropped);
     sync(&disk);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [0; 9]);
 }
 
@@ -75,7 +75,7 @@ fn outcomes_at_the_edge(then: impl Fn(&SimDisk, u64)) -> BTreeSet<(u64, u8)> {
         disk.reset(512, SIZE + 100, 2 * SIZE).unwrap();
         write(&disk, 8, &[7]);
         then(&disk, seed);
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         (length(&disk) - SIZE, sectors(&disk)[8])
     };
     (0..100).map(left).collect()
@@ -104,7 +104,7 @@ fn what_was_lost_with_the_end_never_comes_back() {
     for seed in 0..100 {
         let disk = disk();
         write(&disk, 7, &[1, 2, 3]);
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         let (left, old) = (sectors(&disk), length(&disk));
         block_on(disk.file().set_len(2 * SIZE)).unwrap();
         let mut expected = left;
@@ -134,7 +134,7 @@ fn a_cut_is_lost_until_synced() {
         if synced {
             sync(&disk);
         }
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(sectors(&disk), vec![1; if synced { 2 } else { 8 }]);
     }
 }
@@ -146,7 +146,7 @@ fn what_a_surviving_cut_took_never_comes_back() {
         write(&disk, 0, &[1; 8]);
         sync(&disk);
         block_on(disk.file().set_len(at(2))).unwrap();
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         let cut = length(&disk) == at(2);
         block_on(disk.file().set_len(SIZE)).unwrap();
         if cut {
@@ -167,7 +167,7 @@ fn a_hole_reads_as_zeros_and_is_lost_until_synced() {
         if synced {
             sync(&disk);
         }
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(sectors(&disk), if synced { punched } else { [1; 8] });
     }
 }

@@ -39,14 +39,14 @@ fn a_failure_of_writing_back_is_told_once_to_whoever_syncs_next() {
         assert!(synced.is_ok() && report.met.is_empty());
     }
     assert_eq!(sectors(&disk)[2..4], [2, 2], "all of it is visible");
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert_eq!(sectors(&disk)[2..4], [1, 2], "the rest was made durable");
 }
 
 #[test]
 fn what_was_not_written_back_is_lost_without_a_sync_as_well() {
     let disk = not_written_back(2);
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert_eq!(sectors(&disk)[2..4], [1, 2]);
     assert!(sync_by(&disk, OP).0.is_ok(), "nor is there anything to be told any more");
 }
@@ -56,7 +56,7 @@ fn what_is_written_over_it_is_written_back() {
     let disk = not_written_back(2);
     write(&disk, 2, &[3]);
     assert_told(&disk, OP);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[2..4], [3, 2]);
 }
 
@@ -64,7 +64,7 @@ fn what_is_written_over_it_is_written_back() {
 fn growth_is_durable_though_its_data_was_not_written_back() {
     let disk = not_written_back(8);
     assert_told(&disk, OP);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [1, 1, 1, 2, 1, 1, 1, 1, 0]);
 }
 
@@ -84,7 +84,7 @@ fn two_failures_of_one_sync_are_told_at_once() {
     assert_errno(synced, Errno::IO);
     assert_eq!(report.met.as_slice(), first(kind));
     assert!(sync_by(&disk, OP).0.is_ok());
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[2..4], [1, 2]);
 }
 

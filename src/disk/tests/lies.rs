@@ -58,11 +58,11 @@ fn a_write_that_lies_leaves_sectors_wrong_for_every_reader() {
 fn a_lie_is_lost_in_a_crash_or_durable_like_any_write() {
     for (kind, seen, wrong) in WRITES {
         let disk = lie(kind);
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_holds(&disk, &[1; 8], &[]);
-        for survivors in [Survivors::All, Survivors::None] {
+        for survivors in [CrashPolicy::All, CrashPolicy::None] {
             let disk = lie(kind);
-            if survivors == Survivors::None {
+            if survivors == CrashPolicy::None {
                 sync(&disk);
             }
             disk.crash(survivors);
@@ -74,7 +74,7 @@ fn a_lie_is_lost_in_a_crash_or_durable_like_any_write() {
 #[test]
 fn a_rewrite_heals_and_the_lie_comes_back_where_a_crash_undoes_it() {
     for (kind, seen, wrong) in WRITES {
-        for (survivors, undone) in [(Survivors::All, false), (Survivors::None, true)] {
+        for (survivors, undone) in [(CrashPolicy::All, false), (CrashPolicy::None, true)] {
             let disk = lie(kind);
             sync(&disk);
             write(&disk, 0, &[3; 8]);
@@ -94,7 +94,7 @@ fn a_crash_can_leave_the_lie_between_two_right_contents() {
     let left = (0..20).map(|seed| {
         let disk = lie(FaultKind::BitFlip(0));
         write(&disk, 2, &[4]);
-        disk.crash(Survivors::OneKept(seed));
+        disk.crash(CrashPolicy::OneKept(seed));
         let (seen, wrong) = look(&disk, &[], 2, 1);
         (seen[0], !wrong.is_empty())
     });
@@ -119,7 +119,7 @@ fn a_rewrite_of_a_part_heals_nothing() {
         assert_eq!(look(&disk, &[], 0, 8).1, [2, 3]);
         sync(&disk);
         touch(&disk.file()).unwrap();
-        disk.crash(Survivors::None);
+        disk.crash(CrashPolicy::None);
         assert_eq!(look(&disk, &[], 0, 8).1, [2, 3], "nor does undoing it");
     }
 }
@@ -145,7 +145,7 @@ fn a_torn_and_abandoned_sector_stays_as_wrong_as_it_was() {
     as_op(&disk, OP, disk.file().write_at(&[3; SECTOR], at(2))).unwrap();
     disk.end(OP, true);
     assert_eq!(look(&disk, &[], 0, 8).1, [2, 3]);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_holds(&disk, &[1; 8], &[2, 3]);
 }
 
@@ -238,7 +238,7 @@ fn a_sector_that_cannot_be_read_ends_a_read_before_it() {
 
 #[test]
 fn a_sector_that_cannot_be_read_stays_so_until_it_is_written() {
-    for survivors in [Survivors::All, Survivors::None, Survivors::Random(1)] {
+    for survivors in [CrashPolicy::All, CrashPolicy::None, CrashPolicy::Random(1)] {
         let disk = latent();
         sync(&disk);
         disk.crash(survivors);

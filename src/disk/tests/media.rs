@@ -56,21 +56,21 @@ impl Twins {
         if self.rng.chance(1, 2) { vec![] } else { first(*self.rng.pick(&kinds)).into() }
     }
 
-    fn survivors(&mut self) -> Survivors {
+    fn survivors(&mut self) -> CrashPolicy {
         let seed = self.rng.next_u64();
         *self.rng.pick(&[
-            Survivors::All,
-            Survivors::None,
-            Survivors::Random(seed),
-            Survivors::Runs(seed),
-            Survivors::NewestKept,
-            Survivors::NewestLost,
-            Survivors::OneKept(seed),
-            Survivors::OneLost(seed),
-            Survivors::Mask(seed),
-            Survivors::TornBytes(seed),
-            Survivors::Garbage(seed),
-            Survivors::Unreadable(seed),
+            CrashPolicy::All,
+            CrashPolicy::None,
+            CrashPolicy::Random(seed),
+            CrashPolicy::Runs(seed),
+            CrashPolicy::NewestKept,
+            CrashPolicy::NewestLost,
+            CrashPolicy::OneKept(seed),
+            CrashPolicy::OneLost(seed),
+            CrashPolicy::Mask(seed),
+            CrashPolicy::TornBytes(seed),
+            CrashPolicy::Garbage(seed),
+            CrashPolicy::Unreadable(seed),
         ])
     }
 
@@ -165,7 +165,7 @@ fn the_bytes_really_go_to_the_file() {
     let mut buffer = [0; 3 * SECTOR];
     std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
     assert_eq!([buffer[0], buffer[SECTOR], buffer[2 * SECTOR]], [0, 1, 2]);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
     assert_eq!(buffer, [0; 3 * SECTOR], "survivors are written back");
 }
@@ -185,12 +185,13 @@ fn assert_failure(disk: &SimDisk, errno: Errno) {
 #[test]
 fn a_failure_of_the_medium_is_reported_once_and_never_as_an_answer() {
     let disk = read_only_medium();
+    disk.reset(512, SIZE, SIZE).unwrap_err();
     write(&disk, 0, &[1]);
     assert_failure(&disk, Errno::BADF);
     assert!(disk.take_failure().is_none());
     block_on(disk.file().set_len(SIZE)).unwrap();
     assert_failure(&disk, Errno::INVAL);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_failure(&disk, Errno::BADF);
 }
 

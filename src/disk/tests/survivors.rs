@@ -17,7 +17,7 @@ const CONTENTS: [&[u8]; 8] = [&[1, 2], &[1, 2, 3], &[1, 3], &[1, 4], &[1], &[1],
 
 /// What a crash leaves of the first four sectors.
 #[track_caller]
-fn left(survivors: Survivors) -> [u8; 4] {
+fn left(survivors: CrashPolicy) -> [u8; 4] {
     let disk = three_calls();
     disk.crash(survivors);
     let sectors = sectors(&disk);
@@ -26,32 +26,32 @@ fn left(survivors: Survivors) -> [u8; 4] {
 }
 
 /// The same, over many seeds.
-fn ever_left(survivors: fn(u64) -> Survivors) -> BTreeSet<[u8; 4]> {
+fn ever_left(survivors: fn(u64) -> CrashPolicy) -> BTreeSet<[u8; 4]> {
     (0..60).map(|seed| left(survivors(seed))).collect()
 }
 
 #[test]
 fn only_the_newest_call_is_kept_or_lost() {
-    assert_eq!(left(Survivors::NewestKept), [1, 1, 1, 4]);
-    assert_eq!(left(Survivors::NewestLost), [2, 3, 3, 1]);
+    assert_eq!(left(CrashPolicy::NewestKept), [1, 1, 1, 4]);
+    assert_eq!(left(CrashPolicy::NewestLost), [2, 3, 3, 1]);
 }
 
 #[test]
 fn only_one_call_is_kept_or_lost_and_it_may_be_any() {
     let kept = [[2, 2, 1, 1], [1, 3, 3, 1], [1, 1, 1, 4]];
-    assert_eq!(ever_left(Survivors::OneKept), kept.into());
+    assert_eq!(ever_left(CrashPolicy::OneKept), kept.into());
     let lost = [[1, 3, 3, 4], [2, 2, 1, 4], [2, 3, 3, 1]];
-    assert_eq!(ever_left(Survivors::OneLost), lost.into());
+    assert_eq!(ever_left(CrashPolicy::OneLost), lost.into());
 }
 
 #[test]
 fn a_mask_says_which_unsynced_sectors_are_kept() {
-    assert_eq!(left(Survivors::Mask(0b0101)), [2, 1, 3, 1]);
-    assert_eq!(left(Survivors::Mask(0b1010)), [1, 3, 1, 4]);
+    assert_eq!(left(CrashPolicy::Mask(0b0101)), [2, 1, 3, 1]);
+    assert_eq!(left(CrashPolicy::Mask(0b1010)), [1, 3, 1, 4]);
     let disk = disk();
     disk.reset(512, 70 * at(1), 70 * at(1)).unwrap();
     write(&disk, 0, &[1; 70]);
-    disk.crash(Survivors::Mask(0b10));
+    disk.crash(CrashPolicy::Mask(0b10));
     let sectors = sectors(&disk);
     let kept: Vec<_> = (0..70).filter(|&sector| sectors[sector] == 1).collect();
     assert_eq!(kept, [1, 65], "counted modulo 64");
@@ -64,7 +64,7 @@ fn of_a_mask_the_length_counts_first() {
     {
         let disk = disk();
         write(&disk, 8, &[1]);
-        disk.crash(Survivors::Mask(mask));
+        disk.crash(CrashPolicy::Mask(mask));
         assert_eq!(sectors(&disk), expected, "{mask:b}");
     }
 }
@@ -72,7 +72,7 @@ fn of_a_mask_the_length_counts_first() {
 /// What a crash beyond the contract leaves: each sector's bytes, if it can be read, and whether it
 /// is damaged. Checks that the others are sound.
 #[track_caller]
-fn damage(survivors: Survivors) -> Vec<Option<Vec<u8>>> {
+fn damage(survivors: CrashPolicy) -> Vec<Option<Vec<u8>>> {
     let disk = three_calls();
     disk.crash(survivors);
     let mut damaged = Vec::new();
@@ -96,7 +96,7 @@ fn damage(survivors: Survivors) -> Vec<Option<Vec<u8>>> {
 
 /// All damage of many crashes.
 #[track_caller]
-fn ever_damaged(survivors: fn(u64) -> Survivors) -> Vec<Option<Vec<u8>>> {
+fn ever_damaged(survivors: fn(u64) -> CrashPolicy) -> Vec<Option<Vec<u8>>> {
     let damaged: Vec<_> = (0..30).flat_map(|seed| damage(survivors(seed))).collect();
     assert!((30..90).contains(&damaged.len()), "{} of 120", damaged.len());
     damaged
@@ -105,7 +105,7 @@ fn ever_damaged(survivors: fn(u64) -> Survivors) -> Vec<Option<Vec<u8>>> {
 #[test]
 fn a_torn_sector_is_new_up_to_a_byte_and_another_content_from_there_on() {
     let mut torn = 0;
-    for bytes in ever_damaged(Survivors::TornBytes) {
+    for bytes in ever_damaged(CrashPolicy::TornBytes) {
         let bytes = bytes.unwrap();
         let runs: Vec<_> = bytes.chunk_by(|one, next| one == next).collect();
         assert!(runs.len() <= 2);
@@ -117,7 +117,7 @@ fn a_torn_sector_is_new_up_to_a_byte_and_another_content_from_there_on() {
 
 #[test]
 fn garbage_is_nothing_that_was_ever_there() {
-    for bytes in ever_damaged(Survivors::Garbage) {
+    for bytes in ever_damaged(CrashPolicy::Garbage) {
         let bytes = bytes.unwrap();
         assert!(bytes.chunk_by(|one, next| one == next).count() > SECTOR / 2);
     }
@@ -125,10 +125,10 @@ fn garbage_is_nothing_that_was_ever_there() {
 
 #[test]
 fn what_is_unreadable_stays_so_until_it_is_written() {
-    assert!(ever_damaged(Survivors::Unreadable).iter().all(Option::is_none));
+    assert!(ever_damaged(CrashPolicy::Unreadable).iter().all(Option::is_none));
     for seed in 0..10 {
         let disk = three_calls();
-        disk.crash(Survivors::Unreadable(seed));
+        disk.crash(CrashPolicy::Unreadable(seed));
         write(&disk, 0, &[5; 4]);
         assert_eq!(sectors(&disk), [5, 5, 5, 5, 1, 1, 1, 1]);
     }

@@ -43,7 +43,7 @@ fn a_torn_sector_is_not_written_while_its_operation_is_under_way() {
         if synced {
             sync(&disk);
         }
-        disk.crash(Survivors::All);
+        disk.crash(CrashPolicy::All);
         assert_eq!(sectors(&disk)[..4], [0, 7, 3, 0]);
     }
 }
@@ -54,7 +54,7 @@ fn another_sync_does_not_keep_older_contents_from_being_durable() {
     write(&disk, 2, &[3]);
     tear(&disk, OP, &[]);
     sync(&disk);
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk)[..4], [0, 7, 3, 0]);
 }
 
@@ -71,11 +71,11 @@ fn a_sector_left_torn_is_an_unsynced_change_like_any_other() {
         disk.crash(survivors);
         bytes(&disk)
     };
-    assert_eq!(left(false, Survivors::All), torn());
-    assert_eq!(left(true, Survivors::None), torn());
+    assert_eq!(left(false, CrashPolicy::All), torn());
+    assert_eq!(left(true, CrashPolicy::None), torn());
     let mut old = torn();
     old[2 * SECTOR..].fill(0);
-    assert_eq!(left(false, Survivors::None), old, "what it was before");
+    assert_eq!(left(false, CrashPolicy::None), old, "what it was before");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_sector_that_was_completed_is_whole_whatever_survives() {
         let disk = disk();
         tear(&disk, OP, &[]);
         assert_eq!(resume(&disk, OP, 3).unwrap(), 3 * SECTOR);
-        disk.crash(Survivors::Random(seed));
+        disk.crash(CrashPolicy::Random(seed));
         assert!(sectors(&disk)[2..5].iter().all(|&sector| sector == 0 || sector == 7));
     }
 }
@@ -96,7 +96,7 @@ fn another_write_over_a_torn_sector_makes_it_whole() {
     write(&disk, 2, &[4]);
     assert_eq!(sectors(&disk)[..4], [0, 7, 4, 0]);
     assert_eq!(disk.end(OP, true).torn.as_slice(), [], "nothing is torn any more");
-    disk.crash(Survivors::None);
+    disk.crash(CrashPolicy::None);
     assert_eq!(sectors(&disk), [0; 8]);
 }
 
@@ -117,7 +117,7 @@ fn reported(then: &[FaultKind], given_up: bool) -> Vec<u64> {
     for count in [3, 1].into_iter().take(then.len()) {
         resume(&disk, OP, count).unwrap_err();
     }
-    disk.end(OP, given_up).torn.to_vec()
+    disk.end(OP, given_up).unmendable.to_vec()
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_write_elsewhere_that_is_refused_excuses_nothing() {
     for _ in 0..2 {
         as_op(&disk, OP, disk.file().write_at(&[7; SECTOR], at(3))).unwrap_err();
     }
-    assert_eq!(disk.end(OP, false).torn.as_slice(), []);
+    assert_eq!(disk.end(OP, false).unmendable.as_slice(), []);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_sector_torn_by_two_is_under_way_until_both_have_ended() {
     tear(&disk, 2, &[]);
     disk.end(1, false);
     sync(&disk);
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert_eq!(sectors(&disk)[..4], [0, 7, 3, 0]);
 }
 
@@ -171,6 +171,6 @@ fn a_torn_sector_that_grew_the_file_is_zeros_while_it_is_under_way() {
     as_op(&disk, OP, disk.file().write_at(&[7; 2 * SECTOR], at(8))).unwrap();
     let end = SIZE + u64::from(STOP);
     assert_eq!(length(&disk), end);
-    disk.crash(Survivors::All);
+    disk.crash(CrashPolicy::All);
     assert_eq!((length(&disk), sectors(&disk)[8..].to_vec()), (end, vec![7, 0]));
 }

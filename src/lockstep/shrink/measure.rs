@@ -1,6 +1,6 @@
 //! How large a scenario is, for the person who has to understand it.
 
-use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use crate::scenario::{Op, Scenario, Step};
 
 /// The size of a scenario. The fields are compared in this order, so that nothing that comes first
@@ -60,7 +60,7 @@ fn disturbances(step: &Step) -> u64 {
 }
 
 /// What survives crashes of this step.
-fn survivors(step: &Step) -> impl Iterator<Item = Survivors> {
+fn survivors(step: &Step) -> impl Iterator<Item = CrashPolicy> {
     let whole = match step.op {
         Op::Crash(survivors) => Some(survivors),
         _ => None,
@@ -76,20 +76,20 @@ fn rank(step: &Step) -> u64 {
 }
 
 /// The place of a policy when the easiest to understand come first.
-fn rank_of_policy(survivors: Survivors) -> u64 {
+fn rank_of_policy(survivors: CrashPolicy) -> u64 {
     match survivors {
-        Survivors::None => 0,
-        Survivors::All => 1,
-        Survivors::NewestKept => 2,
-        Survivors::NewestLost => 3,
-        Survivors::Mask(_) => 4,
-        Survivors::OneKept(_) => 5,
-        Survivors::OneLost(_) => 6,
-        Survivors::Runs(_) => 7,
-        Survivors::Random(_) => 8,
-        Survivors::TornBytes(_) => 9,
-        Survivors::Garbage(_) => 10,
-        Survivors::Unreadable(_) => 11,
+        CrashPolicy::None => 0,
+        CrashPolicy::All => 1,
+        CrashPolicy::NewestKept => 2,
+        CrashPolicy::NewestLost => 3,
+        CrashPolicy::Mask(_) => 4,
+        CrashPolicy::OneKept(_) => 5,
+        CrashPolicy::OneLost(_) => 6,
+        CrashPolicy::Runs(_) => 7,
+        CrashPolicy::Random(_) => 8,
+        CrashPolicy::TornBytes(_) => 9,
+        CrashPolicy::Garbage(_) => 10,
+        CrashPolicy::Unreadable(_) => 11,
     }
 }
 

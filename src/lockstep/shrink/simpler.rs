@@ -2,7 +2,7 @@
 //! whether it is smaller at all, [`Measure`](super::measure::Measure) says.
 
 use crate::device::Geometry;
-use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use crate::model::Request;
 use crate::scenario::{Accepts, DeviceSpec, Op, Scenario, Step, Trim};
 use std::ops::RangeInclusive;
@@ -239,18 +239,19 @@ fn simpler_spans((offset, length): (u64, u64), device: &DeviceSpec) -> Vec<[u64;
 }
 
 /// Policies of what survives a crash, with small seeds.
-fn policies() -> impl Iterator<Item = Survivors> {
+fn policies() -> impl Iterator<Item = CrashPolicy> {
     let plain =
-        [Survivors::None, Survivors::All, Survivors::NewestKept, Survivors::NewestLost].into_iter();
-    let seeded: [fn(u64) -> Survivors; 8] = [
-        Survivors::Mask,
-        Survivors::OneKept,
-        Survivors::OneLost,
-        Survivors::Runs,
-        Survivors::Random,
-        Survivors::TornBytes,
-        Survivors::Garbage,
-        Survivors::Unreadable,
+        [CrashPolicy::None, CrashPolicy::All, CrashPolicy::NewestKept, CrashPolicy::NewestLost]
+            .into_iter();
+    let seeded: [fn(u64) -> CrashPolicy; 8] = [
+        CrashPolicy::Mask,
+        CrashPolicy::OneKept,
+        CrashPolicy::OneLost,
+        CrashPolicy::Runs,
+        CrashPolicy::Random,
+        CrashPolicy::TornBytes,
+        CrashPolicy::Garbage,
+        CrashPolicy::Unreadable,
     ];
     plain.chain(seeded.into_iter().flat_map(|policy| (0..4).map(policy)))
 }

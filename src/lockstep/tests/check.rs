@@ -1,15 +1,15 @@
 //! A test of a device, as its author meets it.
 
 use crate::device::{
-    BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry,
-    MutableBufferRef, WriteOptions,
+    BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry, MutableBufferRef,
+    WriteOptions,
 };
-use crate::disk::{Medium, SimFile};
+use crate::disk::{Medium, SimFile, World};
 use crate::lockstep::{Check, FileBacked, Subject, check};
-use crate::scenario::{DeviceSpec, Profile, parse};
+use crate::model::{Promises, TrimEffect};
+use crate::scenario::{Accepts, DeviceSpec, Profile, parse};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
-use std::sync::Arc;
 
 /// Bytes of a large heap.
 const LARGE: u32 = 1 << 20;
@@ -19,6 +19,8 @@ const LARGE: u32 = 1 << 20;
 enum Wrong {
     /// It cannot be written to.
     ReadOnly,
+    /// Nor that, and it says so.
+    OnlyReads,
     /// Nor that, and it cannot be opened with a small heap.
     ReadOnlyAndGreedy,
     /// It panics.
@@ -74,20 +76,27 @@ impl Device for Stubborn {
 impl Subject for Wrong {
     type Device = Stubborn;
 
-    async fn open(
-        &self,
-        file: SimFile,
-        spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
-    ) -> Result<Self::Device, DeviceError> {
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
         match self {
             Self::ReadOnlyAndGreedy if spec.heap < LARGE => Err(DeviceError::Locked),
-            Self::ReadOnly | Self::ReadOnlyAndGreedy => {
+            Self::ReadOnly | Self::OnlyReads | Self::ReadOnlyAndGreedy => {
                 let stubborn = DeviceSpec { read_only: true, ..*spec };
-                let inner = FileBacked.open(file, &stubborn, buffers).await?;
+                let inner = FileBacked.open(world, &stubborn).await?;
                 Ok(Stubborn(inner, spec.read_only))
             }
             Self::Panics => panic!("out of cheese"),
+        }
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::file_backed().trim(TrimEffect::Unspecified)
+    }
+
+    fn accepts(&self) -> Accepts {
+        match self {
+            Self::OnlyReads => FileBacked.accepts().writable(false),
+            Self::ReadOnlyAndGreedy => FileBacked.accepts().heap(LARGE..=LARGE),
+            Self::ReadOnly | Self::Panics => FileBacked.accepts(),
         }
     }
 }
@@ -132,26 +141,28 @@ fn a_failure_says_everything_and_how_to_see_it_again() {
 fn a_device_that_panics_is_explained_too() {
     let says = failure(|| check(Wrong::Panics));
     assert!(says.starts_with("seed 0 DIVERGED: panic\n"), "{says}");
-    assert!(says.contains("the device panicked: out of cheese"), "{says}");
+    assert!(
+        says.contains("the device panicked: out of cheese, at src/lockstep/tests/check.rs:"),
+        "{says}"
+    );
 }
 
 #[test]
-fn scenarios_can_be_adapted_to_the_device() {
-    let writable = Check::new(Wrong::ReadOnly).seeds(1..2);
-    writable.adapt(|scenario| scenario.device.read_only = true).run();
+fn scenarios_are_such_as_the_device_takes() {
+    Check::new(Wrong::OnlyReads).seeds(1..20).run();
 }
 
 #[test]
-fn what_is_shown_is_what_the_device_can_do() {
-    let greedy = Check::new(Wrong::ReadOnlyAndGreedy).seeds(1..2);
-    let says = failure(|| greedy.adapt(|scenario| scenario.device.heap = LARGE).run());
+fn what_is_shown_is_what_the_device_takes() {
+    let says = failure(|| Check::new(Wrong::ReadOnlyAndGreedy).seeds(1..2).run());
     assert!(says.contains("although nothing had gone wrong: the device is read-only"), "{says}");
     assert!(says.contains(&format!("heap: {LARGE}")), "{says}");
 }
 
 #[test]
 fn a_check_of_nothing_fails() {
-    assert_eq!(failure(|| Check::new(FileBacked).seeds(7..7).run()), "not one scenario was run");
+    let says = failure(|| Check::new(FileBacked).seeds(7..7).run());
+    assert_eq!(says, "nothing was tested: not one scenario was run");
 }
 
 #[test]

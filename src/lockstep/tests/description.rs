@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::device::{DeviceError, FileBackedDevice};
-use crate::disk::SimFile;
+use crate::disk::{SimFile, World};
+use crate::model::TrimEffect;
 use crate::scenario::decode;
 
 /// Opens another device than it was asked for.
@@ -11,15 +12,18 @@ struct Other(fn(&mut DeviceSpec));
 impl Subject for Other {
     type Device = FileBackedDevice<SimFile>;
 
-    async fn open(
-        &self,
-        file: SimFile,
-        spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
-    ) -> Result<Self::Device, DeviceError> {
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
         let mut spec = *spec;
         self.0(&mut spec);
-        FileBacked.open(file, &spec, buffers).await
+        FileBacked.open(world, &spec).await
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::file_backed().trim(TrimEffect::Unspecified)
+    }
+
+    fn accepts(&self) -> Accepts {
+        FileBacked.accepts()
     }
 }
 
@@ -60,8 +64,8 @@ fn a_device_of_another_size_is_found_although_nothing_is_asked_of_it() {
 fn a_device_that_is_not_as_writable_as_it_was_opened_is_found() {
     let (kind, sentence) = says(|spec| spec.read_only = true, false).unwrap();
     assert_eq!(kind, Kind::Misdescribed);
-    assert!(sentence.ends_with("opened for writing, and says that it is read-only"), "{sentence}");
+    assert!(sentence.ends_with("opened for writing, but reports itself read-only"), "{sentence}");
     let (kind, sentence) = says(|spec| spec.read_only = false, true).unwrap();
     assert_eq!(kind, Kind::Misdescribed);
-    assert!(sentence.ends_with("and says that it can be written"), "{sentence}");
+    assert!(sentence.ends_with("but reports itself writable"), "{sentence}");
 }

@@ -1,7 +1,7 @@
 //! What is said of a divergence.
 
 use super::super::{Explanation, FileBacked, Options, Part, Report, Runner, Verdict};
-use crate::disk::{Fault, FaultKind, Medium, Survivors};
+use crate::disk::{CrashPolicy, Fault, FaultKind, Medium};
 use crate::scenario::{Op, Scenario, Step, decode};
 
 const WRITE: Op = Op::Write { offset: 512, length: 1024, fua: false };
@@ -14,7 +14,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
 
 /// Runs it on a device that is held to what the medium does.
 fn diverges(scenario: &Scenario) -> Report {
-    let options = Options { trace: true, accuse_media: true, ..Options::default() };
+    let options = Options { trace: true, report_media_errors: true, ..Options::default() };
     Runner::new(FileBacked, Medium::Memory).run(scenario, options).unwrap()
 }
 
@@ -72,7 +72,7 @@ the last 9 of 9 events:
 #[test]
 fn what_was_read_back_is_the_fault_of_those_that_were_to_write_it() {
     let lost = faulty(WRITE, FaultKind::LostWrite);
-    let crash = Step::new(Op::Crash(Survivors::All));
+    let crash = Step::new(Op::Crash(CrashPolicy::All));
     let explained = explanation(vec![lost, Step::new(Op::Flush), crash]);
     let write = "raw calls beneath #1, write:\n  #1      pwrite ";
     let flush = "raw calls beneath #2, flush:\n  #2      fdatasync ";

@@ -21,7 +21,7 @@ fn accused(kind: FaultKind, of_read: bool, at: u64) -> Option<Kind> {
     scenario.steps.push(whole);
     let faulty = if of_read { 3 } else { 2 };
     scenario.steps[faulty].faults.push(Fault { call: 0, kind });
-    let options = Options { accuse_media: true, ..Options::default() };
+    let options = Options { report_media_errors: true, ..Options::default() };
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     assert_eq!(run(&scenario).unwrap().verdict, Verdict::Pass, "{kind:?} is not contained");
     runner.run(&scenario, options).unwrap().verdict.kind()
@@ -70,7 +70,7 @@ fn only(seed: u64, kind: FaultKind) -> Option<Scenario> {
 /// Of a hundred divergences and more, how many have another name than `name`.
 fn misnamed(kind: FaultKind, name: Kind) -> (u32, u32) {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
-    let options = Options { accuse_media: true, ..Options::default() };
+    let options = Options { report_media_errors: true, ..Options::default() };
     let (mut found, mut wrong) = (0, 0);
     for scenario in (0..1500).filter_map(|seed| only(seed, kind)) {
         if let Some(called) = runner.run(&scenario, options).unwrap().verdict.kind() {

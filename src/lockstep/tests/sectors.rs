@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{Content, OpId, UNSPECIFIED};
 use std::collections::BTreeMap;
 
-const SECTORS: Options = Options { trace: true, sectors: true, accuse_media: false };
+const SECTORS: Options = Options { trace: true, sectors: true, report_media_errors: false };
 
 /// Whether a sector that holds this shows what the operation `seen` left.
 fn shows(content: Content, number: u64, scenario: &Scenario, seen: OpId) -> bool {

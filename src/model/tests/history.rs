@@ -2,7 +2,8 @@
 
 use crate::device::{DeviceError, Geometry};
 use crate::model::{
-    Checks, Clause, Evidence, Kind, OpId, Outcome, Request, TrimEffect, Twin, Violation,
+    Cause, Checks, Clause, Evidence, Kind, OpId, Outcome, Promises, Request, TrimEffect, Twin,
+    Violation,
 };
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -45,6 +46,9 @@ pub(super) struct History {
     salt: u64,
     /// What is known of the file when the next request ends.
     errors: Vec<DeviceError>,
+    causes: Vec<Cause>,
+    owed: Vec<DeviceError>,
+    harmed: bool,
     sync_failed: bool,
     torn: Vec<u64>,
     escaped: Option<u64>,
@@ -66,11 +70,23 @@ impl History {
     }
 
     pub(super) fn on(geometry: Geometry, read_only: bool, trims: TrimEffect) -> Self {
+        Self::of(geometry, read_only, Promises::file_backed().trim(trims))
+    }
+
+    /// Of a device that promises this much.
+    pub(super) fn promising(promises: Promises) -> Self {
+        Self::of(Geometry::new(512, 512, BLOCKS).unwrap(), false, promises)
+    }
+
+    fn of(geometry: Geometry, read_only: bool, promises: Promises) -> Self {
         let salt = 0x5eed;
         Self {
-            twin: Twin::new(geometry, read_only, trims, salt),
+            twin: Twin::new(geometry, read_only, promises, salt),
             salt,
             errors: Vec::new(),
+            causes: Vec::new(),
+            owed: Vec::new(),
+            harmed: false,
             sync_failed: false,
             torn: Vec::new(),
             escaped: None,
@@ -82,7 +98,8 @@ impl History {
     pub(super) fn reset(mut self) -> Self {
         let geometry = Geometry::new(512, 512, BLOCKS).unwrap();
         self.salt += 1;
-        self.twin.reset(geometry, false, TrimEffect::Unspecified, self.salt);
+        let promises = Promises::file_backed().trim(TrimEffect::Unspecified);
+        self.twin.reset(geometry, false, promises, self.salt);
         self.unnamed = UNNAMED;
         self
     }
@@ -133,6 +150,38 @@ impl History {
         self
     }
 
+    /// A raw call fails, whoever made it: a sync where it is about no bytes.
+    pub(super) fn caused(mut self, error: DeviceError, sectors: Option<Range<u64>>) -> Self {
+        let bytes = sectors.map(|it| it.start * SECTOR..it.end * SECTOR);
+        let sync = bytes.is_none();
+        self.causes.push(Cause { error, bytes, sync });
+        self
+    }
+
+    /// A failure from before that no request has told of.
+    pub(super) fn owes(mut self, error: DeviceError) -> Self {
+        self.owed.push(error);
+        self
+    }
+
+    /// The medium has silently harmed something.
+    pub(super) fn harmed(mut self) -> Self {
+        self.harmed = true;
+        self
+    }
+
+    /// A sync of a request, or of a task of the device's, fails.
+    pub(super) fn sync_fails(mut self, by: Option<OpId>) -> Self {
+        self.twin.sync_failed(by, EIO);
+        self
+    }
+
+    /// Reads have got something silently wrong of a sector.
+    pub(super) fn misread(mut self, sector: u64) -> Self {
+        self.twin.misread(&[sector]);
+        self
+    }
+
     pub(super) fn sync_met(mut self) -> Self {
         self.sync_failed = true;
         self.met(EIO)
@@ -155,9 +204,12 @@ impl History {
         let evidence = Evidence {
             errors: &errors,
             sync_failed: std::mem::take(&mut self.sync_failed),
-            torn: &torn,
-            unreliable: &[],
+            causes: &std::mem::take(&mut self.causes),
+            owed: &std::mem::take(&mut self.owed),
+            harmed: self.harmed,
+            unmendable: &torn,
             escaped: self.escaped.take(),
+            ..Evidence::default()
         };
         self.twin.end(op, outcome, &evidence)
     }

@@ -1,7 +1,7 @@
 //! What a medium that lies excuses, and for how long.
 
 use crate::device::Geometry;
-use crate::model::{Evidence, Kind, OpId, Outcome, Request, TrimEffect, Twin, Violation};
+use crate::model::{Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 
 const SECTOR: u64 = 512;
 
@@ -11,7 +11,7 @@ const ZEROS: [u8; 512] = [0; 512];
 /// A device of eight sectors, the first of which holds what #1 wrote.
 fn written() -> Twin {
     let geometry = Geometry::new(512, 512, 8).unwrap();
-    let mut twin = Twin::new(geometry, false, TrimEffect::default(), 7);
+    let mut twin = Twin::new(geometry, false, Promises::file_backed(), 7);
     write(&mut twin, 1);
     twin
 }

@@ -4,7 +4,7 @@ use super::Accepts;
 use super::places::Places;
 use super::sizes::scaled_rest;
 use crate::device::Geometry;
-use crate::disk::{Fault, FaultClass, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
 use crate::model::Request;
 use crate::scenario::{DeviceSpec, MAX_TRANSFER, Op, Scenario, Step};
 
@@ -89,12 +89,12 @@ impl Accepts {
         with_span(op, (offset, block))
     }
 
-    fn fit_survivors(&self, survivors: Survivors) -> Survivors {
+    fn fit_survivors(&self, survivors: CrashPolicy) -> CrashPolicy {
         if !survivors.is_beyond_contract() || self.takes_crashes_beyond_contract() {
             return survivors;
         }
         // What they do to the sectors that they do not damage.
-        Survivors::Random(survivors.code().1)
+        CrashPolicy::Random(survivors.code().1)
     }
 
     fn fit_fault(&self, kind: FaultKind, op: Op, spec: &DeviceSpec) -> Option<FaultKind> {

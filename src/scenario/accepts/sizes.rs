@@ -88,7 +88,7 @@ impl Accepts {
 
     /// Whether a device is opened read-only, if that was drawn.
     pub(in crate::scenario) fn read_only_for(&self, drawn: bool) -> bool {
-        drawn && self.read_only
+        drawn && self.read_only || !self.writable
     }
 
     /// The nearest device that is accepted: the sector first, then the block, the number of blocks,

@@ -2,7 +2,7 @@ mod fitted;
 mod generated;
 
 use super::*;
-use crate::disk::Survivors;
+use crate::disk::CrashPolicy;
 use crate::scenario::{Op, Profile, Step, VERSION};
 
 /// Everything the format can say.

@@ -1,11 +1,15 @@
 //! Faults and survivors as numbers.
 
-use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 
 /// Kinds of faults that tell have numbers up to this one; the numbers of those beyond the last are
 /// mapped to them, up to [`LAST_FAULT`], and above that there is none.
 const HONEST: u8 = 13;
 const LAST_KIND: u8 = 21;
+/// The kinds that stay until the device is opened again. Numbers between were mapped to others
+/// before there were these.
+const ENOSPC_STAYS: u8 = 0x40;
+const WRITE_ZERO_STAYS: u8 = 0x41;
 const FIRST_MAPPED: u8 = LAST_KIND + 1;
 const LAST_FAULT: u8 = 0x3f;
 
@@ -33,6 +37,8 @@ fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
     let code = match code {
         1..=LAST_KIND => code,
         FIRST_MAPPED..=LAST_FAULT => 1 + code % HONEST,
+        ENOSPC_STAYS => return Some(FaultKind::EnospcStays),
+        WRITE_ZERO_STAYS => return Some(FaultKind::WriteZeroStays),
         _ => return None,
     };
     let count = u32::try_from(parameter).unwrap_or_else(|_| low(parameter % COUNTS + 1));
@@ -87,6 +93,8 @@ pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
         FaultKind::MisdirectedRead(sectors) => (19, bits(sectors)),
         FaultKind::StaleRead => (20, 0),
         FaultKind::LatentSector(sector) => (21, sector.into()),
+        FaultKind::EnospcStays => (ENOSPC_STAYS, 0),
+        FaultKind::WriteZeroStays => (WRITE_ZERO_STAYS, 0),
     }
 }
 
@@ -107,8 +115,8 @@ fn low(number: u64) -> u32 {
 /// mapped to them.
 const WITHIN_CONTRACT: u8 = 9;
 
-/// The policy of this number, as [`Survivors::code`] has it.
-pub(super) fn survivors(code: u8, seed: u64) -> Survivors {
-    let mapped = || Survivors::from_code((code % WITHIN_CONTRACT).into(), seed);
-    Survivors::from_code(code.into(), seed).or_else(mapped).unwrap_or(Survivors::None)
+/// The policy of this number, as [`CrashPolicy::code`] has it.
+pub(super) fn survivors(code: u8, seed: u64) -> CrashPolicy {
+    let mapped = || CrashPolicy::from_code((code % WITHIN_CONTRACT).into(), seed);
+    CrashPolicy::from_code(code.into(), seed).or_else(mapped).unwrap_or(CrashPolicy::None)
 }

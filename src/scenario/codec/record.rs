@@ -6,7 +6,7 @@ use super::bytes::{Reader, Writer, put};
 use super::fault::{fault, numbers, survivors};
 use super::header::Header;
 use super::place::{self, Place};
-use crate::disk::Survivors;
+use crate::disk::CrashPolicy;
 use crate::model::Request;
 
 /// What a record does. The numbers are part of the format: they are never changed, nor used again.
@@ -145,7 +145,7 @@ fn suspensions(number: u8) -> Option<u32> {
     (1..=MOST_SUSPENSIONS).contains(&number).then_some(number.into())
 }
 
-fn survivors_in(bytes: Reader<'_>) -> Survivors {
+fn survivors_in(bytes: Reader<'_>) -> CrashPolicy {
     survivors(bytes.byte(7), bytes.number(8, 8))
 }
 
@@ -211,14 +211,14 @@ fn new(bytes: &mut Writer, code: Code) -> &mut [u8] {
     record
 }
 
-fn put_failure(record: &mut [u8], crash_at: Option<(u32, Survivors)>) {
+fn put_failure(record: &mut [u8], crash_at: Option<(u32, CrashPolicy)>) {
     if let Some((at, survivors)) = crash_at {
         record[6] = byte(at);
         put_survivors(record, survivors);
     }
 }
 
-fn put_survivors(record: &mut [u8], survivors: Survivors) {
+fn put_survivors(record: &mut [u8], survivors: CrashPolicy) {
     let (code, seed) = survivors.code();
     record[7] = u8::try_from(code).unwrap_or(u8::MAX);
     put(record, 8, 8, seed);

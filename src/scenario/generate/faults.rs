@@ -70,10 +70,10 @@ impl Draft {
             Self::ShortWrite => &[FaultClass::ShortWrite],
             Self::Eio => &[FaultClass::Eio],
             Self::Enospc => &[FaultClass::Enospc],
-            Self::EnospcFor => &[FaultClass::EnospcFor],
+            Self::EnospcFor => &[FaultClass::EnospcFor, FaultClass::EnospcStays],
             Self::Edquot => &[FaultClass::Edquot],
             Self::Efbig => &[FaultClass::Efbig],
-            Self::WriteZero => &[FaultClass::WriteZero],
+            Self::WriteZero => &[FaultClass::WriteZero, FaultClass::WriteZeroStays],
             Self::SyncFailed => &SYNC_FAILURES,
             Self::WritebackFailed => &[FaultClass::WritebackFailed],
             Self::Latency => &[FaultClass::Latency],
@@ -94,7 +94,10 @@ impl Generator<'_> {
         let length = step.op.request().and_then(Request::span).map_or(0, |it| it.1);
         let syncs = matches!(step.op, Op::Flush | Op::Barrier | Op::Close | Op::Reopen);
         let count = if self.faults.chance(1, 3) { self.faults.between(2, 4) } else { 1 };
-        let first = u32::try_from(self.faults.weighted(&[6, 2, 1, 1])).unwrap_or(0);
+        let first = self.first_call();
+        if self.accepts.takes_odd_short_writes() && self.faults.chance(1, 16) {
+            return self.torn_and_refused(swarm, device, step, length);
+        }
         for (call, _) in (first..).zip(0..count) {
             let draft = *self.faults.pick(&swarm.kinds);
             let fails = syncs && self.faults.chance(1, 2) && self.sync_failures().next().is_some();
@@ -106,6 +109,39 @@ impl Generator<'_> {
             };
             step.faults.extend(kind.map(|kind| Fault { call, kind }));
         }
+    }
+
+    /// Short writes, one after another, and then refusals: what a disk that fills up does to a
+    /// write that goes on, or that is made of several.
+    fn torn_and_refused(
+        &mut self,
+        swarm: &Swarm,
+        device: &DeviceSpec,
+        step: &mut Step,
+        length: u64,
+    ) {
+        let shorts = self.faults.between(1, 2);
+        let refusals = self.faults.between(2, 3);
+        let taken = |draft: Draft| swarm.kinds.contains(&draft);
+        if !taken(Draft::ShortWrite) || !taken(Draft::Eio) {
+            return;
+        }
+        for (call, at) in (0..).zip(0..shorts + refusals) {
+            let draft = if at < shorts { Draft::ShortWrite } else { Draft::Eio };
+            let kind = self.kind(draft, device, length);
+            step.faults.push(Fault { call, kind });
+        }
+    }
+
+    /// Which raw call of an operation is the first to meet a fault: an early one, and now and then
+    /// a late one of a device that makes many.
+    fn first_call(&mut self) -> u32 {
+        let late = self.accepts.makes_many_calls() && self.faults.chance(1, 4);
+        let first = match late {
+            true => self.faults.between(4, 15),
+            false => self.faults.weighted(&[6, 2, 1, 1]) as u64,
+        };
+        u32::try_from(first).unwrap_or(0)
     }
 
     /// The failures of a sync that the device takes.
@@ -149,15 +185,20 @@ impl Generator<'_> {
         let count = u32::try_from(count).unwrap_or(1);
         let few = u32::try_from(rng.between(1, 6)).unwrap_or(1);
         let near = i32::try_from(few).unwrap_or(1) * if rng.chance(1, 2) { 1 } else { -1 };
+        // Now and then a fault stays until the device is opened again.
+        let lasting = rng.chance(1, 8);
+        let stays = |class| lasting && self.accepts.takes(class);
         match draft {
             Draft::Interrupted => FaultKind::Interrupted,
             Draft::ShortRead => FaultKind::ShortRead(count),
             Draft::ShortWrite => FaultKind::ShortWrite(count),
             Draft::Eio => FaultKind::Eio,
             Draft::Enospc => FaultKind::Enospc,
+            Draft::EnospcFor if stays(FaultClass::EnospcStays) => FaultKind::EnospcStays,
             Draft::EnospcFor => FaultKind::EnospcFor(few),
             Draft::Edquot => FaultKind::Edquot,
             Draft::Efbig => FaultKind::Efbig,
+            Draft::WriteZero if stays(FaultClass::WriteZeroStays) => FaultKind::WriteZeroStays,
             Draft::WriteZero => FaultKind::WriteZero,
             Draft::SyncFailed => FaultKind::SyncFailed(match rng.pick(&failures) {
                 FaultClass::SyncFailedKept => Dirty::Kept,

@@ -1,6 +1,6 @@
 //! What is printed can be read, by [`parse`] and by people.
 
-use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use crate::model::Kind;
 use crate::scenario::{
     DeviceSpec, Expectation, ExpectedVerdict, Op, Profile, Scenario, Step, Trim, VERSION, generate,
@@ -34,7 +34,7 @@ fn disturbed() -> Step {
         op: Op::Write { offset: u64::MAX, length: 512, fua: true },
         faults: (0..).zip(kinds).map(|(call, kind)| Fault { call, kind }).collect(),
         drop_at: Some(u32::MAX),
-        crash_at: Some((0, Survivors::Runs(u64::MAX))),
+        crash_at: Some((0, CrashPolicy::Runs(u64::MAX))),
     }
 }
 
@@ -72,7 +72,8 @@ fn what_was_generated_reads_as_it_was_printed() {
 #[test]
 fn whatever_a_scenario_can_hold_reads_as_it_was_printed() {
     let mut scenario = elaborate();
-    let survivors = [Survivors::All, Survivors::None, Survivors::Random(7), Survivors::Runs(8)];
+    let survivors =
+        [CrashPolicy::All, CrashPolicy::None, CrashPolicy::Random(7), CrashPolicy::Runs(8)];
     let crashes = survivors.map(Op::Crash);
     let others = [Op::Flush, Op::Barrier, Op::Close, Op::Reopen];
     scenario.steps.extend(crashes.into_iter().chain(others).map(Step::new));

@@ -1,6 +1,6 @@
 //! What variants of a scenario change, and what they leave.
 
-use crate::disk::{Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Fault, FaultKind};
 use crate::scenario::{Op, Profile, Scenario, Step, generate};
 
 /// A scenario of these steps on a device of eight blocks of 1024 bytes.
@@ -48,7 +48,7 @@ fn a_write_is_split_and_its_first_piece_keeps_what_disturbs_it() {
         client: 2,
         faults: vec![Fault { call: 0, kind: FaultKind::Eio }],
         drop_at: Some(1),
-        crash_at: Some((2, Survivors::All)),
+        crash_at: Some((2, CrashPolicy::All)),
         ..Step::new(write(1024, 3072))
     };
     let steps = vec![Step::new(Op::Flush), disturbed.clone(), Step::new(write(0, 1024))];

@@ -1,6 +1,6 @@
 //! Which devices there are, and what happens to them.
 
-use blocktwin::disk::{Dirty, Fault, FaultKind, Survivors};
+use blocktwin::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use blocktwin::scenario::{DeviceSpec, Trim};
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
@@ -21,7 +21,7 @@ pub(super) enum Op {
     Flush,
     Barrier,
     Reopen,
-    Crash(Survivors),
+    Crash(CrashPolicy),
 }
 
 /// Sizes of devices near which arithmetic goes wrong, in bytes.
@@ -112,11 +112,11 @@ fn bad_spans(spec: &DeviceSpec) -> impl Strategy<Value = (u64, u64)> + Clone + u
     ])
 }
 
-fn survivors() -> impl Strategy<Value = Survivors> {
+fn survivors() -> impl Strategy<Value = CrashPolicy> {
     prop_oneof![
-        4 => (0..u64::from(u32::MAX)).prop_map(Survivors::Random),
-        1 => Just(Survivors::None),
-        1 => Just(Survivors::All),
+        4 => (0..u64::from(u32::MAX)).prop_map(CrashPolicy::Random),
+        1 => Just(CrashPolicy::None),
+        1 => Just(CrashPolicy::All),
     ]
 }
 

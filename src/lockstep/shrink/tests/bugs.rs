@@ -1,16 +1,16 @@
 //! Devices with a bug.
 
 use crate::device::{
-    BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry,
-    MutableBufferRef, WriteOptions,
+    BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry, MutableBufferRef,
+    WriteOptions,
 };
-use crate::disk::SimFile;
+use crate::disk::{SimFile, World};
 use crate::file::BackingFile;
 use crate::lockstep::{FileBacked, Subject};
-use crate::scenario::DeviceSpec;
+use crate::model::{Promises, TrimEffect};
+use crate::scenario::{Accepts, DeviceSpec};
 use futures::FutureExt;
 use futures::lock::Mutex;
-use std::sync::Arc;
 
 /// What is wrong. Each is a bug that somebody has shipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,17 @@ pub(super) enum Bug {
 impl Subject for Bug {
     type Device = Buggy;
 
-    async fn open(
-        &self,
-        file: SimFile,
-        spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
-    ) -> Result<Buggy, DeviceError> {
-        let device = FileBacked.open(file, spec, buffers).await?;
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Buggy, DeviceError> {
+        let device = FileBacked.open(world, spec).await?;
         Ok(Buggy { device, bug: *self, locks: Default::default() })
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::file_backed().trim(TrimEffect::Unspecified)
+    }
+
+    fn accepts(&self) -> Accepts {
+        FileBacked.accepts()
     }
 }
 

@@ -151,12 +151,12 @@ fn the_heap_keeps_what_fits_and_what_does_not() {
 #[test]
 fn faults_that_are_not_drawn_are_removed() {
     let write = |length| Op::Write { offset: 0, length, fua: false };
-    let mut original = scenario(&[write(1024), write(2048), Op::Crash(Survivors::Garbage(7))]);
+    let mut original = scenario(&[write(1024), write(2048), Op::Crash(CrashPolicy::Garbage(7))]);
     original.device.sector_size = 512;
     for step in &mut original.steps {
         let kinds = [FaultKind::Eio, FaultKind::ShortWrite(700), FaultKind::ShortWrite(3)];
         step.faults = kinds.map(|kind| Fault { call: 0, kind }).into();
-        (step.drop_at, step.crash_at) = (Some(1), Some((2, Survivors::TornBytes(9))));
+        (step.drop_at, step.crash_at) = (Some(1), Some((2, CrashPolicy::TornBytes(9))));
     }
     let fitted = |accepts: Accepts| {
         let mut scenario = original.clone();
@@ -174,8 +174,8 @@ fn faults_that_are_not_drawn_are_removed() {
     assert_eq!(kinds(&native[1]), shorts);
 
     let gentle = fitted(unconstrained().crashes_beyond_contract(false));
-    assert_eq!(gentle[2].op, Op::Crash(Survivors::Random(7)));
-    assert_eq!(gentle[2].crash_at, Some((2, Survivors::Random(9))));
+    assert_eq!(gentle[2].op, Op::Crash(CrashPolicy::Random(7)));
+    assert_eq!(gentle[2].crash_at, Some((2, CrashPolicy::Random(9))));
     let opened = fitted(unconstrained().without_faults(&[FaultClass::CrashInOpen]));
     assert!(opened[0].crash_at.is_some() && opened[2].crash_at.is_none());
     let calm = fitted(unconstrained().without_faults(&[FaultClass::Crash, FaultClass::Dropped]));

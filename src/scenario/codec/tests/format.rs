@@ -1,7 +1,7 @@
 //! What the bytes of today say, they have to say next year.
 
 use super::{decode, encode, same_run};
-use crate::disk::{Dirty, Fault, FaultKind, Survivors};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step, Trim, VERSION, parse, print};
 
 /// Every operation, kind of fault and policy there is.
@@ -30,18 +30,18 @@ fn everything() -> Scenario {
         FaultKind::LatentSector(1),
     ];
     let policies = [
-        Survivors::All,
-        Survivors::None,
-        Survivors::Random(1),
-        Survivors::Runs(2),
-        Survivors::NewestKept,
-        Survivors::NewestLost,
-        Survivors::OneKept(3),
-        Survivors::OneLost(4),
-        Survivors::Mask(u64::MAX),
-        Survivors::TornBytes(5),
-        Survivors::Garbage(6),
-        Survivors::Unreadable(7),
+        CrashPolicy::All,
+        CrashPolicy::None,
+        CrashPolicy::Random(1),
+        CrashPolicy::Runs(2),
+        CrashPolicy::NewestKept,
+        CrashPolicy::NewestLost,
+        CrashPolicy::OneKept(3),
+        CrashPolicy::OneLost(4),
+        CrashPolicy::Mask(u64::MAX),
+        CrashPolicy::TornBytes(5),
+        CrashPolicy::Garbage(6),
+        CrashPolicy::Unreadable(7),
     ];
     let ops = [
         Op::Read { offset: 4096, length: 8192 },
@@ -59,8 +59,8 @@ fn everything() -> Scenario {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
     steps[0].drop_at = Some(2);
-    steps[1].crash_at = Some((3, Survivors::Runs(8)));
-    steps[9].crash_at = Some((1, Survivors::Random(9)));
+    steps[1].crash_at = Some((3, CrashPolicy::Runs(8)));
+    steps[9].crash_at = Some((1, CrashPolicy::Random(9)));
     steps[10].client = 15;
     let device = DeviceSpec {
         sector_size: 4096,

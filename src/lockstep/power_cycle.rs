@@ -1,16 +1,18 @@
 //! One power cycle: the clients, and what they and the twin say of each other.
 
-use super::scope::{Ended, scoped};
+use super::scope::{Ended, disturbed};
 use super::stats::Stats;
 use super::trace::Log;
+use super::waiting::{Doing, Waiting};
 use crate::device::{Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, FaultClass, SimDisk, Survivors};
+use crate::disk::{CallReport, CrashPolicy, FaultClass, SimDisk};
 use crate::exec::Halt;
-use crate::model::{Evidence, OpId, Outcome, Request, Twin, Violation};
+use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell, RefMut};
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::task::{Poll, Waker};
 
 /// What a read buffer holds before it is read into: nothing that the harness ever writes, and not
@@ -22,7 +24,7 @@ pub(super) enum Stop {
     /// Every client has done what it had to.
     Finished,
     /// The power fails.
-    Crash(OpId, Survivors),
+    Crash(OpId, CrashPolicy),
     /// The device was closed, and is to be opened again.
     Reopen(OpId),
     /// Something is wrong.
@@ -37,8 +39,13 @@ pub(super) struct Session<'a> {
     pub(super) largest: usize,
     /// How large the heap is, in bytes.
     heap: u64,
-    /// See [`Options::accuse_media`](super::Options::accuse_media).
-    pub(super) accuse_media: bool,
+    /// See [`Options::report_media_errors`](super::Options::report_media_errors).
+    pub(super) report_media_errors: bool,
+    pub(super) promises: Promises,
+    /// The medium has silently harmed something in this run.
+    harmed: Cell<bool>,
+    /// The device's code is running: a panic is the device's.
+    in_device: Cell<bool>,
     halt: Halt,
     inner: RefCell<Inner<'a>>,
 }
@@ -50,6 +57,8 @@ pub(super) struct Inner<'a> {
     pub(super) stats: Stats,
     /// Of each client, which step it looks at next.
     cursors: SmallVec<[usize; 4]>,
+    /// What each client is doing.
+    pub(super) doing: Doing,
     stop: Option<Stop>,
     /// Operations that have been taken and not ended.
     active: u32,
@@ -65,7 +74,7 @@ impl<'a> Session<'a> {
         disk: &'a SimDisk,
         twin: &'a mut Twin,
         log: Log,
-        accuse_media: bool,
+        (promises, report_media_errors): (Promises, bool),
         halt: Halt,
     ) -> Self {
         let cursors = SmallVec::from_elem(0, scenario.clients().into());
@@ -74,6 +83,7 @@ impl<'a> Session<'a> {
             log,
             stats: Stats::default(),
             cursors,
+            doing: Doing::new(scenario.clients()),
             stop: None,
             active: 0,
             gate: false,
@@ -82,7 +92,45 @@ impl<'a> Session<'a> {
         let spec = &scenario.device;
         let heap = u64::from(spec.heap).next_multiple_of(spec.block_size.into());
         let (largest, inner) = (largest_buffer(spec), RefCell::new(inner));
-        Self { scenario, disk, largest, heap, accuse_media, halt, inner }
+        let (harmed, in_device) = (Cell::new(false), Cell::new(false));
+        Self {
+            scenario,
+            disk,
+            largest,
+            heap,
+            report_media_errors,
+            promises,
+            harmed,
+            in_device,
+            halt,
+            inner,
+        }
+    }
+
+    /// Runs a future of the device's: the raw calls that it makes are those of `op`, and if it
+    /// panics, that is the device's fault.
+    pub(super) async fn device<T>(&self, op: OpId, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let before = self.disk.enter(op);
+            let polled = self.in_device(|| future.as_mut().poll(context));
+            self.disk.enter(before);
+            polled
+        })
+        .await
+    }
+
+    /// Runs code of the device's.
+    pub(super) fn in_device<T>(&self, code: impl FnOnce() -> T) -> T {
+        let before = self.in_device.replace(true);
+        let done = code();
+        self.in_device.set(before);
+        done
+    }
+
+    /// Whether a panic that was caught came out of code of the device's.
+    pub(super) fn has_panicked_in_device(&self) -> bool {
+        self.in_device.get()
     }
 
     pub(super) fn inner(&self) -> RefMut<'_, Inner<'a>> {
@@ -116,13 +164,85 @@ impl<'a> Session<'a> {
     /// Raw calls that have been made are events of the run.
     pub(super) fn note_raw_calls(&self, log: &mut Log) {
         let salt = self.scenario.salt;
-        self.disk.drain_journal(|raw, held| log.raw(raw, held, salt));
+        self.disk.drain_journal(|raw, sectors| log.raw(raw, self.disk, sectors, salt));
     }
 
-    /// `op` makes no more raw calls.
-    pub(super) fn end_noting(&self, op: OpId, given_up: bool, log: &mut Log) -> CallReport {
+    /// `op` makes no more raw calls. `given_up` where its future was dropped, and `told` where it
+    /// answered with an error.
+    pub(super) fn end_calls(
+        &self,
+        op: OpId,
+        given_up: bool,
+        told: bool,
+        log: &mut Log,
+    ) -> CallReport {
         let salt = self.scenario.salt;
-        self.disk.end_noting(op, given_up, |raw, held| log.raw(raw, held, salt))
+        self.disk.end_noting(op, given_up, told, |raw, sectors| {
+            log.raw(raw, self.disk, sectors, salt);
+        })
+    }
+
+    /// What has happened beneath the device in nobody's name since the last time: the twin and the
+    /// counts learn of it before they learn what comes next.
+    pub(super) fn note_facts(&self, inner: &mut Inner<'_>) {
+        if self.promises.own_calls {
+            return;
+        }
+        for failed in self.disk.take_failed_syncs() {
+            let by = Some(failed.caller.op).filter(|&op| op != 0);
+            if failed.directory {
+                inner.twin.directory_sync_failed();
+            } else {
+                inner.twin.sync_failed(by, failed.error);
+            }
+        }
+        for kind in self.disk.take_task_faults() {
+            inner.stats.happened(kind.class(), true);
+        }
+        let unreliable = self.disk.take_unreliable();
+        if !unreliable.is_empty() {
+            self.harmed.set(true);
+            if !self.report_media_errors {
+                inner.twin.misread(&unreliable);
+            }
+        }
+    }
+
+    /// Tells what the disk knows, as the twin has to be told.
+    pub(super) fn with_evidence<T>(
+        &self,
+        report: &CallReport,
+        tell: impl FnOnce(&Evidence<'_>) -> T,
+    ) -> T {
+        let promises = &self.promises;
+        let surfaced = report.met.iter().filter_map(|fault| fault.kind.surfaces());
+        let errors: SmallVec<[DeviceError; 2]> = surfaced.filter(|_| promises.own_calls).collect();
+        let causes: SmallVec<[Cause; 1]> = report
+            .causes
+            .iter()
+            .map(|it| Cause { error: it.error, bytes: it.bytes.clone(), sync: it.sync })
+            .collect();
+        let excused = promises.excuses_harm() && !self.report_media_errors;
+        tell(&Evidence {
+            errors: &errors,
+            sync_failed: promises.own_calls
+                && report.met.iter().any(|fault| fault.kind.fails_sync()),
+            causes: &causes,
+            owed: &report.owed,
+            harmed: promises.integrity && self.is_harmed(),
+            unmendable: &report.unmendable,
+            torn: &report.torn,
+            unreliable: if excused { &report.unreliable } else { &[] },
+            escaped: report.escaped,
+        })
+    }
+
+    /// Whether the medium has silently harmed something in this run.
+    pub(super) fn is_harmed(&self) -> bool {
+        if !self.harmed.get() && self.disk.is_harmed() {
+            self.harmed.set(true);
+        }
+        self.harmed.get()
     }
 
     /// The next step of a client, unless it has to pause.
@@ -137,6 +257,8 @@ impl<'a> Session<'a> {
         *cursor = found.map_or(steps.len(), |index| index + 1);
         let index = found?;
         inner.active += 1;
+        let request = steps[index].op.request();
+        inner.doing.begin(client, index, request);
         Some((OpId::try_from(index + 1).ok()?, &steps[index]))
     }
 
@@ -144,9 +266,9 @@ impl<'a> Session<'a> {
     pub(super) async fn client<D: Device>(&self, device: &D, client: u8) {
         while let Some((op, step)) = self.take_step(client) {
             match (step.op, step.op.request()) {
-                (Op::Crash(survivors), _) => self.end_cycle(Stop::Crash(op, survivors)).await,
-                (_, Some(request)) => self.disturbed(device, op, step, request).await,
-                (_, None) => self.reopen(device, op).await,
+                (Op::Crash(policy), _) => self.end_cycle(Stop::Crash(op, policy)).await,
+                (_, Some(request)) => self.operation(device, op, step, request).await,
+                (_, None) => self.reopen(device, op, client).await,
             }
         }
     }
@@ -157,8 +279,9 @@ impl<'a> Session<'a> {
         pending::<()>().await;
     }
 
-    async fn reopen<D: Device>(&self, device: &D, op: OpId) {
+    async fn reopen<D: Device>(&self, device: &D, op: OpId, client: u8) {
         self.inner().gate = true;
+        self.inner().doing.waits(client, Waiting::Others);
         poll_fn(|context| {
             let mut inner = self.inner();
             // This operation itself is the one that is left.
@@ -169,22 +292,23 @@ impl<'a> Session<'a> {
             Poll::Pending
         })
         .await;
-        let undisturbed = Step::new(Op::Close);
-        self.disturbed(device, op, &undisturbed, Request::Close).await;
+        let undisturbed = Step { client, ..Step::new(Op::Close) };
+        self.operation(device, op, &undisturbed, Request::Close).await;
         self.end_cycle(Stop::Reopen(op)).await;
     }
 
     /// One operation, with what the step does to it.
-    async fn disturbed<D: Device>(&self, device: &D, op: OpId, step: &Step, request: Request) {
+    async fn operation<D: Device>(&self, device: &D, op: OpId, step: &Step, request: Request) {
         let begun = Cell::new(false);
         let work = self.perform(device, op, step, request, &begun);
-        match scoped(self.disk, op, step, work).await {
+        match disturbed(step, work).await {
             Ended::Done(()) => {}
             Ended::Dropped if begun.get() => self.cancelled(op),
             Ended::Dropped => {}
-            Ended::Crashed(survivors) => self.end_cycle(Stop::Crash(op, survivors)).await,
+            Ended::Crashed(policy) => self.end_cycle(Stop::Crash(op, policy)).await,
         }
         let mut inner = self.inner();
+        inner.doing.end(step.client);
         inner.active -= 1;
         if inner.active == 1
             && let Some(waker) = inner.waiting.take()
@@ -209,7 +333,7 @@ impl<'a> Session<'a> {
         // Declared before the buffer, and so dropped after it.
         let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let allocated = device.allocate_buffer(size).await;
+        let allocated = self.device(op, device.allocate_buffer(size)).await;
         if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
             return;
         }
@@ -217,7 +341,9 @@ impl<'a> Session<'a> {
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
-            let Inner { twin, log, .. } = &mut *inner;
+            self.note_facts(&mut inner);
+            let Inner { twin, log, doing, .. } = &mut *inner;
+            doing.waits(step.client, Waiting::Device);
             self.note_raw_calls(log);
             log.began(op, request);
             twin.begin(op, request);
@@ -226,16 +352,17 @@ impl<'a> Session<'a> {
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                device.read(offset, buffer.as_mut()).await
+                self.device(op, device.read(offset, buffer.as_mut())).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
-                device.write(offset, buffer.as_ref(), WriteOptions { fua }).await
+                let options = WriteOptions { fua };
+                self.device(op, device.write(offset, buffer.as_ref(), options)).await
             }
-            Request::Trim { offset, length } => device.trim(offset, length).await,
-            Request::Flush => device.flush().await,
-            Request::Barrier => device.barrier().await,
-            Request::Close => device.close().await,
+            Request::Trim { offset, length } => self.device(op, device.trim(offset, length)).await,
+            Request::Flush => self.device(op, device.flush()).await,
+            Request::Barrier => self.device(op, device.barrier()).await,
+            Request::Close => self.device(op, device.close()).await,
         };
         self.ended(op, request, result, buffer.as_slice());
     }
@@ -261,27 +388,54 @@ impl<'a> Session<'a> {
     fn ended(&self, op: OpId, request: Request, result: Result<(), DeviceError>, data: &[u8]) {
         let data = if matches!(request, Request::Read { .. }) { data } else { &[] };
         let mut inner = self.inner();
+        self.note_facts(&mut inner);
         let Inner { twin, log, stats, .. } = &mut *inner;
-        let report = self.end_noting(op, false, log);
+        let report = self.end_calls(op, false, result.is_err(), log);
         stats.ended(&report, result.is_err());
+        let span = request.span().filter(|span| span.1 > 0 && request.is_change());
+        stats.changes += u64::from(span.is_some() && result.is_ok());
         let outcome = Outcome::Answered { result, data };
-        let judged = with_evidence(&report, self.accuse_media, |it| twin.end(op, outcome, it));
+        let judged = self.with_evidence(&report, |it| twin.end(op, outcome, it));
         let read = result.is_ok() && judged.is_ok() && !data.is_empty();
         log.ended(op, result, if read { twin.seen() } else { &[] });
+        let closed = twin.is_closed();
         drop(inner);
         self.demand(op, judged);
+        // One that failed may be tried again.
+        if request == Request::Close && result.is_ok() {
+            self.disk.closed();
+        }
+        if closed {
+            self.demand(op, self.check_stray());
+        }
     }
 
     fn cancelled(&self, op: OpId) {
         let mut inner = self.inner();
+        self.note_facts(&mut inner);
         let Inner { twin, log, stats, .. } = &mut *inner;
-        let report = self.end_noting(op, true, log);
+        let report = self.end_calls(op, true, false, log);
         stats.ended(&report, false);
         stats.happened(FaultClass::Dropped, true);
-        let judged = with_evidence(&report, false, |it| twin.end(op, Outcome::Cancelled, it));
+        let judged = self.with_evidence(&report, |it| twin.end(op, Outcome::Cancelled, it));
         log.cancelled(op);
         drop(inner);
         self.demand(op, judged);
+    }
+
+    /// A device that promises a clean close makes no raw call after it.
+    pub(super) fn check_stray(&self) -> Result<(), Violation> {
+        if !self.promises.clean_close || !self.inner().twin.is_closed() {
+            return Ok(());
+        }
+        let Some(stray) = self.disk.stray_call() else { return Ok(()) };
+        let call = stray.call.name();
+        let by = match stray.caller.task {
+            0 => format!("request #{}", stray.caller.op),
+            task => format!("task \"{}\"", self.disk.task(task)),
+        };
+        let sentence = format!("after close had returned, {by} made a raw call: {call}");
+        Err(Violation::new(Kind::OutlivesClose, sentence))
     }
 }
 
@@ -312,21 +466,4 @@ impl Drop for Turn<'_, '_> {
 fn largest_buffer(spec: &DeviceSpec) -> usize {
     let blocks = spec.heap.div_ceil(spec.block_size);
     (spec.block_size as usize) << blocks.ilog2()
-}
-
-/// What the disk knows, as the twin has to be told.
-pub(super) fn with_evidence<T>(
-    report: &CallReport,
-    accuse_media: bool,
-    tell: impl FnOnce(&Evidence<'_>) -> T,
-) -> T {
-    let loud = report.met.iter().filter_map(|fault| fault.kind.surfaces());
-    let errors: SmallVec<[DeviceError; 2]> = loud.collect();
-    tell(&Evidence {
-        errors: &errors,
-        sync_failed: report.met.iter().any(|fault| fault.kind.fails_sync()),
-        torn: &report.torn,
-        unreliable: if accuse_media { &[] } else { &report.unreliable },
-        escaped: report.escaped,
-    })
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 pub(super) type Answer = Result<(), DeviceError>;
 
 /// What it does not say, the device inside does.
-pub(super) trait Around: Send + Sync {
+pub(super) trait Wrapper: Send + Sync {
     fn inner(&self) -> &DynDevice;
 
     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
@@ -77,9 +77,9 @@ pub(super) trait Around: Send + Sync {
 }
 
 /// Makes a [`Device`] of it: no crate may implement a foreign trait for every type.
-pub(super) struct Wrapped<A>(pub(super) A);
+pub(super) struct DeviceAdapter<A>(pub(super) A);
 
-impl<A: Around> Device for Wrapped<A> {
+impl<A: Wrapper> Device for DeviceAdapter<A> {
     fn geometry(&self) -> Geometry {
         self.0.inner().geometry()
     }

@@ -1,0 +1,172 @@
+//! What every device does with its files: finishing short transfers, and remembering a failed sync.
+
+use blocktwin::device::DeviceError;
+use blocktwin::disk::{SimFile, World};
+use blocktwin::file::BackingFile;
+use futures::lock::Mutex;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{self, Arc, MutexGuard, PoisonError};
+
+/// Calls again for as long as a signal comes in between.
+pub(super) async fn retry<T, F>(mut call: impl FnMut() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match call().await {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Locks what is never held over an await.
+pub(super) fn lock<T>(mutex: &sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fills `buffer` from `offset` on; past the end of the file there are zeros.
+pub(super) async fn read_full(
+    file: &impl BackingFile,
+    buffer: &mut [u8],
+    offset: u64,
+) -> Result<(), DeviceError> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64).await {
+            Ok(0) => {
+                buffer[done..].fill(0);
+                break;
+            }
+            Ok(count) => done += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Fills `buffer` from `offset` on, both whole sectors. A read that stopped inside a sector begins
+/// that sector anew, so that none is read in two parts.
+pub(super) async fn read_sectors(
+    file: &impl BackingFile,
+    buffer: &mut [u8],
+    offset: u64,
+    sector: usize,
+) -> Result<(), DeviceError> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let count = match file.read_at(&mut buffer[done..], offset + done as u64).await {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let end = done + count;
+        let whole = end - end % sector;
+        // Nothing new: this may be where the file ends, also where that is inside a sector.
+        let is_end = whole == done && {
+            let next = offset + end as u64;
+            count == 0 || retry(async || file.read_at(&mut [0], next).await).await? == 0
+        };
+        if is_end {
+            buffer[end..].fill(0);
+            break;
+        }
+        done = whole;
+    }
+    Ok(())
+}
+
+/// Writes all of `data` at `offset`.
+pub(super) async fn write_full(
+    file: &impl BackingFile,
+    data: &[u8],
+    offset: u64,
+) -> Result<(), DeviceError> {
+    let mut done = 0;
+    while done < data.len() {
+        match file.write_at(&data[done..], offset + done as u64).await {
+            Ok(0) => return Err(DeviceError::WriteZero),
+            Ok(count) => done += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Syncs one at a time, and none after one has failed: the kernel tells of a failure once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Latch(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    failed: AtomicBool,
+    syncing: Mutex<()>,
+}
+
+impl Latch {
+    /// Whether no sync has failed.
+    pub(super) fn check(&self) -> Result<(), DeviceError> {
+        if self.0.failed.load(Ordering::Relaxed) { Err(DeviceError::SyncFailed) } else { Ok(()) }
+    }
+
+    async fn one<F>(&self, mut call: impl FnMut() -> F) -> Result<(), DeviceError>
+    where
+        F: Future<Output = io::Result<()>>,
+    {
+        let _one_at_a_time = self.0.syncing.lock().await;
+        self.check()?;
+        let synced = retry(&mut call).await;
+        if synced.is_err() {
+            self.0.failed.store(true, Ordering::Relaxed);
+        }
+        Ok(synced?)
+    }
+
+    /// Syncs a file.
+    pub(super) async fn sync(&self, file: &impl BackingFile) -> Result<(), DeviceError> {
+        self.one(|| file.sync_data()).await
+    }
+
+    /// Syncs the directory.
+    pub(super) async fn sync_directory(&self, world: &World) -> Result<(), DeviceError> {
+        self.one(|| world.sync_directory()).await
+    }
+}
+
+/// Makes the empty file `name`, in the place of one that may be left of an attempt before.
+pub(super) async fn create_anew(world: &World, name: &str) -> io::Result<SimFile> {
+    match retry(|| world.create(name)).await {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            retry(|| world.unlink(name)).await?;
+            retry(|| world.create(name)).await
+        }
+        created => created,
+    }
+}
+
+/// A checksum: FNV-1a over words of eight bytes.
+pub(super) fn checksum(parts: &[&[u8]]) -> u64 {
+    let words = parts.iter().flat_map(|part| part.chunks(8));
+    words.fold(0xcbf2_9ce4_8422_2325, |sum, word| {
+        (sum ^ number(word)).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+    })
+}
+
+/// The number that begins here; bytes that are missing are zeros.
+pub(super) fn number(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let count = bytes.len().min(8);
+    word[..count].copy_from_slice(&bytes[..count]);
+    u64::from_le_bytes(word)
+}
+
+/// So many bytes, which begin with these numbers. The rest is zeros.
+pub(super) fn with_numbers(length: usize, numbers: &[u64]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = numbers.iter().flat_map(|it| it.to_le_bytes()).collect();
+    bytes.resize(length, 0);
+    bytes
+}

@@ -1,0 +1,138 @@
+//! All sectors of a request are written at once, as a striped or replicated back end scatters them,
+//! or one that gives each page of a request to `join_all`.
+//!
+//! Where the kernel has stopped inside a sector, that sector is written from its first byte again;
+//! and once more if that is refused, each for itself.
+
+use super::in_place::{self, InPlace};
+use super::shell::{Answer, Shell, Store};
+use crate::zoo::{Class, Variant, ZooDevice};
+use blocktwin::device::DeviceError;
+use blocktwin::disk::World;
+use blocktwin::file::BackingFile;
+use blocktwin::lockstep::Subject;
+use blocktwin::model::Promises;
+use blocktwin::scenario::{Accepts, DeviceSpec};
+use futures::future::{join_all, try_join_all};
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bug {
+    GivesUp,
+    ErrorCancelsOthers,
+    LastAnswerOnly,
+}
+
+pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
+    ZooDevice {
+        name: "sectors-in-parallel",
+        class: Class::Legal,
+        origin: "scatter and gather: every sector of a request is a write of its own",
+        variant: Variant::Shape(|| Box::new(Parallel(None))),
+    },
+    ZooDevice {
+        name: "parallel-gives-up",
+        class: Class::ShortIo,
+        origin: "one last attempt for a request, and not for each sector that is torn",
+        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::GivesUp)))),
+    },
+    ZooDevice {
+        name: "parallel-error-cancels-others",
+        class: Class::ShortIo,
+        origin: "`try_join_all` drops the other writes at the first error, in their midst",
+        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::ErrorCancelsOthers)))),
+    },
+    ZooDevice {
+        name: "parallel-last-answer-only",
+        class: Class::Loud,
+        origin: "each completion overwrites the status of the request: classic",
+        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::LastAnswerOnly)))),
+    },
+];
+
+struct Parallel(Option<Bug>);
+
+struct Sectors {
+    disk: InPlace,
+    bug: Option<Bug>,
+}
+
+impl Sectors {
+    /// `tried` tells whether the request has had a last attempt at a torn sector.
+    async fn write_sector(&self, offset: u64, data: &[u8], tried: &AtomicBool) -> Answer {
+        let mut torn = false;
+        let failure = loop {
+            match self.disk.file.write_at(data, offset).await {
+                Ok(0) => break DeviceError::WriteZero,
+                Ok(count) if count == data.len() => return Ok(()),
+                Ok(_) => torn = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break error.into(),
+            }
+        };
+        if torn && !(tried.swap(true, Ordering::Relaxed) && self.bug == Some(Bug::GivesUp)) {
+            self.try_once_more(offset, data).await;
+        }
+        Err(failure)
+    }
+
+    /// Until it is whole, or refused.
+    async fn try_once_more(&self, offset: u64, data: &[u8]) {
+        loop {
+            match self.disk.file.write_at(data, offset).await {
+                Ok(count) if count > 0 && count < data.len() => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Store for Sectors {
+    async fn read(&self, offset: u64, data: &mut [u8]) -> Answer {
+        self.disk.read_sectors(offset, data).await
+    }
+
+    async fn write(&self, offset: u64, data: &[u8]) -> Answer {
+        let tried = AtomicBool::new(false);
+        let offsets = (offset..).step_by(self.disk.sector);
+        let writes = offsets
+            .zip(data.chunks(self.disk.sector))
+            .map(|(offset, sector)| self.write_sector(offset, sector, &tried));
+        if self.bug == Some(Bug::ErrorCancelsOthers) {
+            return try_join_all(writes).await.map(drop);
+        }
+        let mut answers = join_all(writes).await;
+        if self.bug == Some(Bug::LastAnswerOnly) {
+            return answers.pop().unwrap_or(Ok(()));
+        }
+        answers.into_iter().collect()
+    }
+
+    async fn flush(&self) -> Answer {
+        self.disk.sync().await
+    }
+
+    async fn trim(&self, offset: u64, length: u64) -> Answer {
+        self.disk.trim_by(offset, length, |offset, data| self.write(offset, data)).await
+    }
+}
+
+impl Subject for Parallel {
+    type Device = Shell<Sectors>;
+
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Shell<Sectors>, DeviceError> {
+        let disk = InPlace::open(world, spec)?;
+        let latch = disk.latch.clone();
+        Shell::new(Sectors { disk, bug: self.0 }, world, spec, latch)
+    }
+
+    fn promises(&self) -> Promises {
+        in_place::promises().contained().own_calls()
+    }
+
+    fn accepts(&self) -> Accepts {
+        Accepts::anything().odd_short_writes(true)
+    }
+}

@@ -1,0 +1,371 @@
+//! What a device finds when it is opened: files by name, tasks, time, and memory for transfers.
+
+use super::calls::Syncing;
+use super::directory::FileId;
+use super::operations::{Caller, Cause};
+use super::state::State;
+use super::{Answer, Shared};
+use crate::device::BufferAllocator;
+use crate::exec::{Clock, JoinHandle, Sleep, Spawner, yield_now};
+use crate::file::BackingFile;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The name of the one file of a device that has just one.
+pub const DISK: &str = "disk";
+
+#[doc = include_str!("world.md")]
+#[derive(Clone, Debug)]
+pub struct World {
+    shared: Arc<Shared>,
+    boot: u32,
+    spawner: Spawner,
+    clock: Clock,
+    heap: Arc<BufferAllocator>,
+}
+
+impl World {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        spawner: Spawner,
+        clock: Clock,
+        heap: Arc<BufferAllocator>,
+    ) -> Self {
+        let boot = shared.boot.load(Ordering::Relaxed);
+        Self { shared, boot, spawner, clock, heap }
+    }
+
+    fn handle(&self, file: FileId) -> SimFile {
+        SimFile { shared: Arc::clone(&self.shared), boot: self.boot, file }
+    }
+
+    async fn call<T>(
+        &self,
+        work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
+    ) -> io::Result<T> {
+        self.shared.call(self.boot, work).await
+    }
+
+    /// The file [`DISK`], already open, as a launcher hands a device its one file. This is not a
+    /// raw call, so no fault is injected.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it.
+    ///
+    /// [`create`]: crate::lockstep::Subject::create
+    pub fn disk(&self) -> io::Result<SimFile> {
+        let mut state = self.shared.lock();
+        let name = state.name_id(DISK);
+        let file = state.directory.get(name);
+        drop(state);
+        file.map(|file| self.handle(file)).ok_or_else(|| rustix::io::Errno::NOENT.into())
+    }
+
+    /// Opens the file `name`.
+    ///
+    /// # Errors
+    ///
+    /// As `open(2)`: `ENOENT` if there is no such file, `EIO` if one is injected.
+    pub async fn open(&self, name: &str) -> io::Result<SimFile> {
+        let opened = self.call(|state, caller| state.open(caller, name, false)).await;
+        opened.map(|file| self.handle(file))
+    }
+
+    /// Makes an empty file `name`, and opens it. Sync it, or the directory, to keep its name
+    /// through a power failure.
+    ///
+    /// # Errors
+    ///
+    /// As `open(2)` with `O_CREAT | O_EXCL`: `EEXIST` if there is such a file already, and
+    /// `ENOSPC`, `EDQUOT` or `EIO` if one is injected.
+    pub async fn create(&self, name: &str) -> io::Result<SimFile> {
+        let created = self.call(|state, caller| state.open(caller, name, true)).await;
+        created.map(|file| self.handle(file))
+    }
+
+    /// Opens the file `name`, and makes an empty one if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub async fn open_or_create(&self, name: &str) -> io::Result<SimFile> {
+        match self.open(name).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(name).await,
+            opened => opened,
+        }
+    }
+
+    /// Gives the file `from` the name `to`, at once and as a whole. A file that had this name loses
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As `rename(2)`: `ENOENT` if there is no `from`, and `ENOSPC`, `EDQUOT` or `EIO` if one is
+    /// injected.
+    pub async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.call(|state, caller| state.rename(caller, from, to)).await
+    }
+
+    /// Removes the name of a file.
+    ///
+    /// # Errors
+    ///
+    /// As `unlink(2)`: `ENOENT` if there is no such file, `EIO` if one is injected.
+    pub async fn unlink(&self, name: &str) -> io::Result<()> {
+        self.call(|state, caller| state.unlink(caller, name)).await
+    }
+
+    /// Makes every change of the directory durable that had returned before this call.
+    ///
+    /// # Errors
+    ///
+    /// As `fsync(2)`: `EINTR`, after which it may be called again, and `EIO`. After `EIO` a second
+    /// call may return `Ok` without effect; see [`BackingFile::sync_all`].
+    pub async fn sync_directory(&self) -> io::Result<()> {
+        self.shared.sync(self.boot, None).await
+    }
+
+    /// The names of all files, in ascending order.
+    ///
+    /// # Errors
+    ///
+    /// As `readdir(3)`: `EIO` if it is injected.
+    pub async fn list(&self) -> io::Result<Vec<String>> {
+        self.call(State::list).await
+    }
+
+    /// Starts a task. It lives until it ends, until it is [aborted](JoinHandle::abort), or until
+    /// the power fails. If you drop the handle, the task goes on by itself, even after the device
+    /// was closed and dropped. Use this instead of threads and other runtimes' `spawn`, which do
+    /// not run in the simulation.
+    ///
+    /// To stop a task and be sure that it makes no more raw calls, abort it and await its handle.
+    /// Raw calls of the task meet faults, and if one fails, a request that is in flight may return
+    /// its error. If a sync of the task fails, the next flush, `fua` write, barrier or close has to
+    /// tell of it.
+    ///
+    /// Traces and reports show the name.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: impl Into<Arc<str>>,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let name = name.into();
+        let task = self.shared.add_task(Arc::clone(&name));
+        let shared = Arc::clone(&self.shared);
+        self.spawner.spawn(name, async move {
+            let caller = Caller::task(task);
+            shared.attribute(caller, future).await
+        })
+    }
+
+    /// Waits for this many ticks of the virtual clock. Each step of a task takes one tick, so a raw
+    /// call takes one or a few, and a whole scenario some hundreds. A device that in production
+    /// does something every second should do it every ten ticks or so here. Use this instead of
+    /// another runtime's timer.
+    pub fn sleep(&self, ticks: u64) -> Sleep {
+        self.clock.sleep(ticks)
+    }
+
+    /// Waits until the virtual clock shows `tick`.
+    pub fn sleep_until(&self, tick: u64) -> Sleep {
+        self.clock.sleep_until(tick)
+    }
+
+    /// What the virtual clock shows, in ticks.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// The heap that [`Device::allocate_buffer`](crate::device::Device::allocate_buffer) has to
+    /// take transfer buffers from. It has as many bytes as the scenario asks for, rounded up to
+    /// whole blocks.
+    pub fn heap(&self) -> Arc<BufferAllocator> {
+        Arc::clone(&self.heap)
+    }
+}
+
+/// An open file of a [`World`]. Use it through [`BackingFile`], as you would use
+/// [`std::fs::File`].
+///
+/// It works like a file descriptor: it keeps working if the file is renamed or its name is removed.
+/// After a power failure every call on it returns an error. Clones are the same open file.
+#[derive(Clone, Debug)]
+pub struct SimFile {
+    shared: Arc<Shared>,
+    boot: u32,
+    file: FileId,
+}
+
+impl SimFile {
+    pub(super) fn first(shared: &Arc<Shared>) -> Self {
+        let boot = shared.boot.load(Ordering::Relaxed);
+        Self { shared: Arc::clone(shared), boot, file: 0 }
+    }
+
+    async fn call<T>(
+        &self,
+        work: impl FnOnce(&mut State, Caller, FileId) -> Answer<T> + Send,
+    ) -> io::Result<T> {
+        let file = self.file;
+        self.shared.call(self.boot, |state, caller| work(state, caller, file)).await
+    }
+}
+
+impl BackingFile for SimFile {
+    async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.call(|state, caller, file| state.read(caller, file, buffer, offset)).await
+    }
+
+    async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.call(|state, caller, file| state.write(caller, file, buffer, offset)).await
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.shared.sync(self.boot, Some(self.file)).await
+    }
+
+    async fn sync_all(&self) -> io::Result<()> {
+        self.shared.sync(self.boot, Some(self.file)).await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        self.call(State::len).await
+    }
+
+    async fn set_len(&self, length: u64) -> io::Result<()> {
+        self.call(|state, caller, file| state.set_len(caller, file, length)).await
+    }
+
+    async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.call(|state, caller, file| state.punch(caller, file, offset, length)).await
+    }
+}
+
+/// The raw call of whoever has outlived the power under which it opened its file.
+fn outlived() -> io::Error {
+    io::Error::other("this file was opened before the power failed")
+}
+
+impl Shared {
+    /// What the raw calls made by `future` are made by.
+    pub(super) async fn attribute<T>(&self, caller: Caller, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            let before = self.enter(caller);
+            let polled = future.as_mut().poll(context);
+            self.enter(before);
+            polled
+        })
+        .await
+    }
+
+    /// A raw call: waits for the executor to choose it, and then has the files to itself.
+    async fn call<T>(
+        &self,
+        boot: u32,
+        work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
+    ) -> io::Result<T> {
+        let _under_way = UnderWay::new(self);
+        self.raw(boot, work).await
+    }
+
+    async fn raw<T>(
+        &self,
+        boot: u32,
+        work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
+    ) -> io::Result<T> {
+        yield_now().await;
+        self.check_boot(boot)?;
+        let caller = self.caller();
+        let (before, after) = {
+            let mut state = self.lock();
+            match state.delays(caller) {
+                (0, 0) => {
+                    let (result, cause) = self.effect(&mut state, |state| work(state, caller));
+                    if let Some(cause) = cause {
+                        state.note_cause(&cause);
+                    }
+                    return result;
+                }
+                delays => delays,
+            }
+        };
+        self.wait(caller, before).await;
+        self.check_boot(boot)?;
+        let (result, cause) = self.effect(&mut self.lock(), |state| work(state, caller));
+        // Told when the call answers, or when nobody is there to hear it any more.
+        let _told = cause.map(|cause| Told { shared: self, cause });
+        self.wait(caller, after).await;
+        result
+    }
+
+    /// Lets others go ahead for so many steps.
+    async fn wait(&self, caller: Caller, steps: u32) {
+        if steps == 0 {
+            return;
+        }
+        let before = self.lock().calls;
+        for _ in 0..steps {
+            yield_now().await;
+        }
+        let mut state = self.lock();
+        let overtaken = state.calls > before;
+        state.delayed(caller, overtaken);
+    }
+
+    async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {
+        let _under_way = UnderWay::new(self);
+        let syncing: Syncing =
+            self.raw(boot, |state, caller| state.begin_sync(caller, file)).await?;
+        yield_now().await;
+        self.check_boot(boot)?;
+        let mut state = self.lock();
+        let caller = self.caller();
+        let (result, cause) =
+            self.effect(&mut state, |state| state.end_sync(caller, file, &syncing));
+        if let Some(cause) = cause {
+            state.note_cause(&cause);
+        }
+        result
+    }
+
+    fn check_boot(&self, boot: u32) -> io::Result<()> {
+        if self.boot.load(Ordering::Relaxed) == boot { Ok(()) } else { Err(outlived()) }
+    }
+}
+
+/// Tells of a failed call when it is dropped.
+struct Told<'a> {
+    shared: &'a Shared,
+    cause: Cause,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().note_cause(&self.cause);
+    }
+}
+
+/// A raw call is under way for as long as this lives.
+struct UnderWay<'a>(&'a Shared);
+
+impl<'a> UnderWay<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        // One thread runs, and a locked instruction for every call adds up.
+        let calls = shared.under_way.load(Ordering::Relaxed);
+        shared.under_way.store(calls + 1, Ordering::Relaxed);
+        Self(shared)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let calls = self.0.under_way.load(Ordering::Relaxed);
+        self.0.under_way.store(calls.saturating_sub(1), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,549 @@
+//! A run: power cycles, one after another, with what is read back between them.
+
+use super::opening::{judge_description, judge_opening};
+use super::power_cycle::{Inner, Session, Stop, UNREAD};
+use super::quiet;
+use super::scope::{Ended, disturbed};
+use super::subject::Subject;
+use super::trace::Log;
+use super::waiting::{hang, panicked};
+use super::{Divergence, Options, Report, Verdict};
+use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
+use crate::disk::{CrashPolicy, FaultClass, SimDisk, World};
+use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime, yield_now};
+use crate::model::{Evidence, Kind, OpId, Promises, Twin, Violation};
+use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
+use futures::FutureExt;
+use std::cell::Cell;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+
+const CLIENTS: [&str; MAX_CLIENTS as usize] = [
+    "client 0",
+    "client 1",
+    "client 2",
+    "client 3",
+    "client 4",
+    "client 5",
+    "client 6",
+    "client 7",
+    "client 8",
+    "client 9",
+    "client 10",
+    "client 11",
+    "client 12",
+    "client 13",
+    "client 14",
+    "client 15",
+];
+
+/// A device of at most this many bytes is read back whole whenever it is opened.
+const SMALL: u64 = 4 << 10;
+
+/// A device of at most this many bytes is read back whole at the end of the scenario. Eight
+/// blocks of 4096 bytes are among them, so that such a device shrinks as small as any other: what a
+/// trim destroyed beside its range shows without another operation.
+const SMALL_AT_THE_END: u64 = 32 << 10;
+
+/// So many bytes between two places that are read back are read with them. That takes less time
+/// than another read, and shows what went astray there.
+const GAP: u64 = 4 << 10;
+
+/// Steps in which the tasks of a device have to give back the transfer buffers that they hold.
+const RELEASE: u64 = 10_000;
+
+/// Turns that tasks get to end in when the device was closed and dropped.
+const GRACE: u32 = 64;
+
+/// A device that silent harm keeps from being opened is tried so often.
+const ATTEMPTS: u32 = 3;
+
+/// What ends a run early.
+pub(super) enum Early {
+    /// Something is wrong.
+    Diverged(OpId, Violation),
+    /// The device cannot be opened any more for what the medium did, and says so.
+    Unopenable,
+}
+
+impl From<(OpId, Violation)> for Early {
+    fn from((op, violation): (OpId, Violation)) -> Self {
+        Self::Diverged(op, violation)
+    }
+}
+
+/// Runs `scenario` to its verdict; its log lies in `memory`.
+pub(super) fn run<S: Subject>(
+    subject: &S,
+    (disk, promises): (&SimDisk, Promises),
+    twin: &mut Twin,
+    heap: Arc<BufferAllocator>,
+    scenario: &Scenario,
+    (options, memory): (Options, &mut Vec<u8>),
+) -> Report {
+    let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
+    let log = Log::new(options.trace, std::mem::take(memory));
+    let judged = (promises, options.report_media_errors);
+    let session = Session::new(scenario, disk, twin, log, judged, runtime.halt());
+    let world = disk.world(&runtime, Arc::clone(&heap));
+    let verdict = {
+        let mut run = Run { subject, heap, world, session: &session, runtime: &mut runtime };
+        let caught = quiet::catch(|| {
+            run.whole(options).map_err(|early| match early {
+                Early::Diverged(op, violation) => {
+                    session.inner().log.diverged(op);
+                    Some((op, run.diagnose(violation)))
+                }
+                Early::Unopenable => None,
+            })
+        });
+        caught.unwrap_or_else(|(said, panic)| {
+            let task = run.runtime.polling().filter(|name| !is_client(name));
+            if task.is_none() && !session.has_panicked_in_device() {
+                // A mistake of the harness.
+                std::panic::resume_unwind(panic);
+            }
+            Err(Some((0, panicked(&said, task.as_deref()))))
+        })
+    };
+    runtime.kill_tasks();
+    let Inner { log, mut stats, .. } = session.into_inner();
+    let (digest, trace, logged) = log.finish();
+    *memory = logged;
+    (stats.scenarios, stats.steps) = (1, runtime.steps());
+    (stats.calls, stats.stray_calls) = (disk.calls(), disk.stray_calls());
+    stats.tasks = disk.tasks();
+    let verdict = match verdict {
+        Ok(()) | Err(None) => Verdict::Pass,
+        Err(Some((op, violation))) => Verdict::Diverged(Box::new(Divergence { op, violation })),
+    };
+    Report { verdict, digest, trace, stats }
+}
+
+/// Whether a task of this name is the harness's.
+fn is_client(name: &str) -> bool {
+    CLIENTS.contains(&name) || DRIVEN.contains(&name)
+}
+
+const CREATING: &str = "making the device";
+const OPENING: &str = "opening the device";
+const READING_BACK: &str = "reading back";
+const RELEASING: &str = "waiting for the transfer heap";
+const ENDING: &str = "letting tasks end";
+const DRIVEN: [&str; 5] = [CREATING, OPENING, READING_BACK, RELEASING, ENDING];
+
+/// What a run works with.
+pub(super) struct Run<'r, 's, S> {
+    subject: &'r S,
+    heap: Arc<BufferAllocator>,
+    /// Of the power cycle under way.
+    world: World,
+    pub(super) session: &'r Session<'s>,
+    runtime: &'r mut Runtime<RandomSchedule>,
+}
+
+impl<S: Subject> Run<'_, '_, S> {
+    fn whole(&mut self, options: Options) -> Result<(), Early> {
+        self.create()?;
+        self.session.disk.watch(options.trace && options.sectors);
+        self.all_cycles()
+    }
+
+    /// Makes what has to be there first.
+    fn create(&mut self) -> Result<(), Early> {
+        let (session, subject, world) = (self.session, self.subject, self.world.clone());
+        let spec = &session.scenario.device;
+        let making = session.device(0, subject.create(&world, spec));
+        if let Err(error) = self.drive(CREATING, making)? {
+            let sentence = format!("the device could not be made although nothing fails: {error}");
+            return Err((0, Violation::new(Kind::SpuriousError, sentence)).into());
+        }
+        session.disk.settle();
+        Ok(())
+    }
+
+    fn all_cycles(&mut self) -> Result<(), Early> {
+        let (mut device, _) = self.open(None)?;
+        loop {
+            let stop = self.cycle(&device)?;
+            if matches!(stop, Stop::Crash(..)) {
+                self.runtime.kill_tasks();
+            }
+            self.check_leak(&device)?;
+            match stop {
+                Stop::Finished => break,
+                Stop::Diverged(op, violation) => return Err((op, violation).into()),
+                Stop::Crash(op, policy) => {
+                    self.session.in_device(|| drop(device));
+                    device = self.crash(op, policy)?;
+                }
+                Stop::Reopen(op) => {
+                    self.session.in_device(|| drop(device));
+                    self.put_away(op)?;
+                    device = self.reopen(op)?;
+                }
+            }
+        }
+        if !self.session.inner().twin.is_closed() {
+            self.verify(&device, SMALL_AT_THE_END)?;
+        }
+        self.session.in_device(|| drop(device));
+        self.crash(0, CrashPolicy::None).map(drop)
+    }
+
+    /// Tasks that were told to end may take a few steps to do so.
+    fn let_tasks_end(&mut self) {
+        if self.runtime.has_tasks() {
+            let waiting = async {
+                for _ in 0..GRACE {
+                    yield_now().await;
+                }
+            };
+            // Whatever keeps them alive is found by who looks at them next.
+            let _ = self.drive_for(ENDING, RELEASE, waiting);
+        }
+    }
+
+    /// The device was closed and dropped; the process goes on.
+    fn put_away(&mut self, op: OpId) -> Result<(), Early> {
+        let session = self.session;
+        self.let_tasks_end();
+        session.check_stray().map_err(|violation| (op, violation))?;
+        let tasks = self.runtime.tasks();
+        let calls = session.disk.calls_under_way();
+        if session.promises.clean_close && (!tasks.is_empty() || calls > 0) {
+            let names: Vec<String> = tasks.iter().map(|name| format!("\"{name}\"")).collect();
+            let sentence = format!(
+                "the device was closed and dropped, and {calls} raw calls are under way and these \
+                 tasks are alive: {}",
+                names.join(", ")
+            );
+            return Err((op, Violation::new(Kind::OutlivesClose, sentence)).into());
+        }
+        let mut inner = session.inner();
+        session.note_facts(&mut inner);
+        inner.stats.reopens += 1;
+        inner.stats.tasks_after_close += tasks.len() as u64;
+        inner.twin.closed_cleanly();
+        drop(inner);
+        session.disk.reopened();
+        Ok(())
+    }
+
+    /// That of the scenario; what the device says of itself is for the device to get wrong.
+    fn geometry(&self) -> Geometry {
+        self.session.inner().twin.geometry()
+    }
+
+    /// More steps than any device needs.
+    fn step_limit(&self) -> u64 {
+        100_000 + 1_000 * self.session.scenario.steps.len() as u64
+    }
+
+    /// The clients go on until something stops them.
+    fn cycle(&mut self, device: &S::Device) -> Result<Stop, Early> {
+        let (session, limit) = (self.session, self.step_limit());
+        let mut executor = self.runtime.executor();
+        for (client, name) in (0..session.scenario.clients()).zip(CLIENTS) {
+            executor.spawn(name, session.client(device, client));
+        }
+        let outcome = executor.run(limit);
+        session.in_device(|| drop(executor));
+        let mut inner = session.inner();
+        session.note_raw_calls(&mut inner.log);
+        session.note_facts(&mut inner);
+        drop(inner);
+        outcome.map_err(|error| self.hang(&error))?;
+        Ok(session.next_cycle())
+    }
+
+    fn hang(&self, error: &ExecError) -> (OpId, Violation) {
+        let doing = &self.session.inner().doing;
+        (0, hang(error, doing, &self.runtime.tasks(), self.runtime.foreign_wake()))
+    }
+
+    /// Runs one future to its end, with the tasks of the device.
+    pub(super) fn drive<T>(
+        &mut self,
+        name: &'static str,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Early> {
+        let (output, limit) = (Cell::new(None), self.step_limit());
+        let outcome = self.drive_for(name, limit, future.map(|value| output.set(Some(value))));
+        match (outcome, output.into_inner()) {
+            (Ok(Outcome::Finished), Some(value)) => Ok(value),
+            (Err(error), _) => {
+                let (op, mut violation) = self.hang(&error);
+                violation.sentence = format!("{name}: {}", violation.sentence);
+                Err((op, violation).into())
+            }
+            (Ok(_), _) => {
+                Err((0, Violation::new(Kind::Hang, format!("{name} did not end"))).into())
+            }
+        }
+    }
+
+    fn drive_for(
+        &mut self,
+        name: &'static str,
+        limit: u64,
+        future: impl Future<Output = ()>,
+    ) -> Result<Outcome, ExecError> {
+        let mut executor = self.runtime.executor();
+        executor.spawn(name, future);
+        executor.run(limit)
+    }
+
+    /// The power fails, and the device is opened again and read back.
+    fn crash(&mut self, op: OpId, policy: CrashPolicy) -> Result<S::Device, Early> {
+        self.power_fails(op, policy);
+        let (device, _) = self.open(Some(op).filter(|&op| op != 0))?;
+        self.recover(&device)?;
+        Ok(device)
+    }
+
+    /// The device was closed, and is opened again and read back.
+    fn reopen(&mut self, op: OpId) -> Result<S::Device, Early> {
+        let (device, crashed) = self.open(Some(op))?;
+        if crashed {
+            self.recover(&device)?;
+        } else {
+            self.verify(&device, SMALL)?;
+        }
+        Ok(device)
+    }
+
+    fn power_fails(&mut self, op: OpId, policy: CrashPolicy) {
+        let session = self.session;
+        self.runtime.kill_tasks();
+        let mut inner = session.inner();
+        session.note_raw_calls(&mut inner.log);
+        session.note_facts(&mut inner);
+        let damages = session.promises.excuses_harm() || session.promises.integrity;
+        let policy = if damages { policy } else { policy.within_contract() };
+        let crash = session.disk.crash(policy);
+        inner.log.crashed(op, policy);
+        inner.log.holds(&session.disk.take_crashed(), session.scenario.salt);
+        inner.stats.crashes += 1;
+        inner.stats.unsynced_crashes += u64::from(crash.unsynced);
+        inner.stats.happened(FaultClass::Crash, crash.lost > 0);
+        inner.twin.crash();
+        inner.doing.clear();
+        self.world = session.disk.world(self.runtime, Arc::clone(&self.heap));
+    }
+
+    /// Opens the device. The step `op`, if it is one that opens, disturbs that, once. Tells whether
+    /// the power failed meanwhile.
+    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<(S::Device, bool), Early> {
+        let session = self.session;
+        let undisturbed = Step::new(Op::Reopen);
+        let step = op.and_then(|op| session.scenario.steps.get(op as usize - 1));
+        let opens = |step: &&Step| matches!(step.op, Op::Reopen | Op::Crash(_));
+        let mut step = step.filter(opens).unwrap_or(&undisturbed);
+        let (op, mut crashed, mut attempts) = (op.unwrap_or(0), false, 0);
+        loop {
+            session.disk.begin(op, &step.faults);
+            let (subject, spec, world) =
+                (self.subject, &session.scenario.device, self.world.clone());
+            let opening = session.device(op, subject.open(&world, spec));
+            let ended = self.drive(OPENING, disturbed(step, opening))?;
+            step = &undisturbed;
+            attempts += 1;
+            match ended {
+                Ended::Done(opened) => {
+                    self.judge_opening(op, opened.as_ref().err().copied())?;
+                    if let Ok(device) = opened {
+                        let described = session.in_device(|| judge_description(&device, spec));
+                        described.map_err(|violation| (op, violation))?;
+                        session.inner().twin.reopened();
+                        return Ok((device, crashed));
+                    }
+                    if attempts > ATTEMPTS && session.is_harmed() {
+                        return Err(Early::Unopenable);
+                    }
+                    // It is opened again, which ends the faults that stay until then.
+                    session.disk.reopened();
+                }
+                Ended::Dropped => {
+                    session.disk.end(op, true);
+                }
+                Ended::Crashed(policy) => {
+                    crashed = true;
+                    session.inner().stats.happened(FaultClass::CrashInOpen, true);
+                    self.power_fails(op, policy);
+                }
+            }
+        }
+    }
+
+    fn judge_opening(&mut self, op: OpId, failed: Option<DeviceError>) -> Result<(), Early> {
+        let session = self.session;
+        let mut inner = session.inner();
+        session.note_facts(&mut inner);
+        let Inner { log, stats, .. } = &mut *inner;
+        let report = session.end_calls(op, false, failed.is_some(), log);
+        log.opened(failed.map_or(Ok(()), Err));
+        stats.met(&report, failed.is_some());
+        let promises = &session.promises;
+        let judged = session.with_evidence(&report, |it| judge_opening(failed, it, promises));
+        judged.map_err(|violation| (op, violation).into())
+    }
+
+    /// Nothing is under way, so the whole heap has to be there at once; or soon, where tasks of the
+    /// device's still work with some of it.
+    fn check_leak(&mut self, device: &S::Device) -> Result<(), Early> {
+        let (session, whole) = (self.session, self.session.largest);
+        let allocate = || session.in_device(|| device.allocate_buffer(whole));
+        if let Some(Ok(_)) = session.in_device(|| allocate().now_or_never()) {
+            return Ok(());
+        }
+        if self.runtime.has_tasks() {
+            let given = Cell::new(false);
+            let waiting = session.device(0, allocate()).map(|it| given.set(it.is_ok()));
+            if self.drive_for(RELEASING, RELEASE, waiting).is_ok() && given.get() {
+                return Ok(());
+            }
+        }
+        let sentence = "a transfer buffer never came back: no request is in flight, but the heap \
+                        is not fully free";
+        Err((0, Violation::new(Kind::LeakedBuffer, sentence)).into())
+    }
+
+    /// Reads back everything that was ever touched, and all of a device of at most `small` bytes.
+    fn verify(&mut self, device: &S::Device, small: u64) -> Result<(), Early> {
+        let geometry = self.geometry();
+        let touched = match geometry.size() {
+            size if size <= small => vec![geometry.sectors(&(0..size))],
+            _ => self.session.inner().twin.touched(),
+        };
+        self.read_back(device, &touched, Twin::verify)
+    }
+
+    /// Reads back everything that changed since the last crash, and all of a small device.
+    fn recover(&mut self, device: &S::Device) -> Result<(), Early> {
+        let geometry = self.geometry();
+        let mut inner = self.session.inner();
+        let changed = match geometry.size() {
+            size if size <= SMALL => vec![geometry.sectors(&(0..size))],
+            _ => runs(inner.twin.changed()),
+        };
+        drop(inner);
+        self.read_back(device, &changed, Twin::recover)?;
+        self.session.inner().twin.recovered().map_err(|violation| (0, violation).into())
+    }
+
+    /// Reads the blocks around runs of sectors, and has them checked.
+    fn read_back(
+        &mut self,
+        device: &S::Device,
+        sectors: &[Range<u64>],
+        check: Check,
+    ) -> Result<(), Early> {
+        let session = self.session;
+        let block = u64::from(session.scenario.device.block_size);
+        let pieces = pieces(&self.geometry(), session.largest as u64, sectors);
+        let reading = async {
+            for (offset, length) in pieces {
+                if read_piece(session, device, offset, length, check).await? {
+                    continue;
+                }
+                // A sector in there cannot be read; its neighbours have to be right all the same.
+                for offset in
+                    (offset..offset + length).step_by(session.scenario.device.block_size as usize)
+                {
+                    if !read_piece(session, device, offset, block, check).await? {
+                        mark_unknown(session, offset, block);
+                    }
+                }
+            }
+            Ok(())
+        };
+        session.disk.calm(true);
+        let read = self.drive(READING_BACK, reading);
+        session.disk.calm(false);
+        read?.map_err(|violation| (0, violation).into())
+    }
+}
+
+/// How the twin checks what was read back.
+type Check = fn(&mut Twin, u64, &[u8], &Evidence<'_>) -> Result<(), Violation>;
+
+/// Reads and checks a piece of the device. False where the medium could not read it.
+async fn read_piece<D: Device>(
+    session: &Session<'_>,
+    device: &D,
+    offset: u64,
+    length: u64,
+    check: Check,
+) -> Result<bool, Violation> {
+    let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
+    let allocated = session.device(0, device.allocate_buffer(size)).await;
+    let mut buffer = allocated.map_err(unreadable)?;
+    buffer.as_mut_slice().fill(UNREAD);
+    session.disk.begin(0, &[]);
+    let read = session.device(0, device.read(offset, buffer.as_mut())).await;
+    let mut inner = session.inner();
+    session.note_facts(&mut inner);
+    let Inner { twin, log, .. } = &mut *inner;
+    let report = session.end_calls(0, false, read.is_err(), log);
+    let first = offset / u64::from(session.scenario.device.sector_size);
+    session.with_evidence(&report, |evidence| match read {
+        Err(error) if is_unreadable(error, evidence) => Ok(false),
+        Err(error) => Err(unreadable(error)),
+        Ok(()) => check(twin, first, buffer.as_slice(), evidence).map(|()| {
+            log.read_back(first, twin.seen());
+            true
+        }),
+    })
+}
+
+/// Whether reading back failed as the file did.
+fn is_unreadable(error: DeviceError, evidence: &Evidence<'_>) -> bool {
+    evidence.harmed
+        || evidence.errors.contains(&error)
+        || evidence.causes.iter().any(|cause| cause.error == error)
+        || evidence.owed.contains(&error)
+}
+
+/// A block that cannot be read: its damaged sectors are beyond checking.
+fn mark_unknown(session: &Session<'_>, offset: u64, length: u64) {
+    if !session.promises.in_place {
+        return;
+    }
+    let size = u64::from(session.scenario.device.sector_size);
+    let sectors = offset / size..(offset + length) / size;
+    for sector in sectors.filter(|&sector| session.disk.is_damaged(sector)) {
+        session.inner().twin.mark_unknown(sector);
+    }
+}
+
+fn unreadable(error: DeviceError) -> Violation {
+    let sentence = format!("reading back failed although nothing was wrong: {error}");
+    Violation::new(Kind::SpuriousError, sentence)
+}
+
+/// Runs of consecutive numbers in a sorted list.
+fn runs(sectors: &[u64]) -> Vec<Range<u64>> {
+    let consecutive = sectors.chunk_by(|one, next| one + 1 == *next);
+    consecutive.map(|run| run[0]..run[run.len() - 1] + 1).collect()
+}
+
+/// The blocks that hold these runs of sectors, each once, as offsets and lengths in bytes of what
+/// fits a buffer.
+pub(super) fn pieces(geometry: &Geometry, most: u64, sectors: &[Range<u64>]) -> Vec<(u64, u64)> {
+    let block = u64::from(geometry.block_size());
+    let sector = u64::from(geometry.sector_size());
+    let mut pieces: Vec<(u64, u64)> = Vec::new();
+    for runs in sectors.chunk_by(|one, next| (next.start - one.end) * sector <= GAP) {
+        let done = pieces.last().map_or(0, |(offset, length)| offset + length);
+        let mut offset = (runs[0].start * sector / block * block).max(done);
+        let end = (runs[runs.len() - 1].end * sector).next_multiple_of(block);
+        while offset < end {
+            let length = most.min(end - offset);
+            pieces.push((offset, length));
+            offset += length;
+        }
+    }
+    pieces
+}
