@@ -4,7 +4,7 @@
 use super::in_place::{self, InPlace, Performed, Queue, Queued, Request};
 use super::shell::Shell;
 use super::worker::{Job, Worker};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -21,30 +21,28 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "actor",
-        class: Class::Legal,
-        origin: "one task owns the file, requests come over a channel",
-        variant: Variant::Shape(|| Box::new(Actor(None))),
-    },
-    ZooDevice {
-        name: "actor-write-error-dropped",
-        class: Class::Loud,
-        origin: "an error logged by the worker, and Ok sent back: classic",
-        variant: Variant::Shape(|| Box::new(Actor(Some(Bug::WriteErrorDropped)))),
-    },
-    ZooDevice {
-        name: "actor-stops-with-its-requester",
-        class: Class::Concurrency,
-        origin: "`reply.send(..)?` in the actor's loop: a cancelled request ends it: classic",
-        variant: Variant::Shape(|| Box::new(Actor(Some(Bug::StopsWithItsRequester)))),
-    },
-    ZooDevice {
-        name: "actor-answers-when-queued",
-        class: Class::Loud,
-        origin: "a write that is queued taken for one that is done: its error reaches nobody",
-        variant: Variant::Shape(|| Box::new(Actor(Some(Bug::WritesAnsweredWhenQueued)))),
-    },
+    device!(Actor, "actor", Legal, None, "one task owns the file, requests come over a channel"),
+    device!(
+        Actor,
+        "actor-write-error-dropped",
+        Loud,
+        Some(Bug::WriteErrorDropped),
+        "an error logged by the worker, and Ok sent back: classic"
+    ),
+    device!(
+        Actor,
+        "actor-stops-with-its-requester",
+        Concurrency,
+        Some(Bug::StopsWithItsRequester),
+        "`reply.send(..)?` in the actor's loop: a cancelled request ends it: classic"
+    ),
+    device!(
+        Actor,
+        "actor-answers-when-queued",
+        Loud,
+        Some(Bug::WritesAnsweredWhenQueued),
+        "a write that is queued taken for one that is done: its error reaches nobody"
+    ),
 ];
 
 struct Actor(Option<Bug>);

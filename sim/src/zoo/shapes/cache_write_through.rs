@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -21,30 +21,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "cache-write-through",
-        class: Class::Legal,
-        origin: "bcache and dm-cache in writethrough mode",
-        variant: Variant::Shape(|| Box::new(CacheWriteThrough(None))),
-    },
-    ZooDevice {
-        name: "cache-ahead-of-file",
-        class: Class::Caching,
-        origin: "memory is changed first, and not changed back if the write fails: classic",
-        variant: Variant::Shape(|| Box::new(CacheWriteThrough(Some(Bug::MemoryFirst)))),
-    },
-    ZooDevice {
-        name: "cache-fill-races-write",
-        class: Class::Concurrency,
-        origin: "a fill from before a write: stale sets, for which memcached got leases",
-        variant: Variant::Shape(|| Box::new(CacheWriteThrough(Some(Bug::FillRaces)))),
-    },
-    ZooDevice {
-        name: "cache-valid-too-soon",
-        class: Class::Caching,
-        origin: "a page marked up to date before its read has succeeded",
-        variant: Variant::Shape(|| Box::new(CacheWriteThrough(Some(Bug::ValidTooSoon)))),
-    },
+    device!(
+        CacheWriteThrough,
+        "cache-write-through",
+        Legal,
+        None,
+        "bcache and dm-cache in writethrough mode"
+    ),
+    device!(
+        CacheWriteThrough,
+        "cache-ahead-of-file",
+        Caching,
+        Some(Bug::MemoryFirst),
+        "memory is changed first, and not changed back if the write fails: classic"
+    ),
+    device!(
+        CacheWriteThrough,
+        "cache-fill-races-write",
+        Concurrency,
+        Some(Bug::FillRaces),
+        "a fill from before a write: stale sets, for which memcached got leases"
+    ),
+    device!(
+        CacheWriteThrough,
+        "cache-valid-too-soon",
+        Caching,
+        Some(Bug::ValidTooSoon),
+        "a page marked up to date before its read has succeeded"
+    ),
 ];
 
 struct CacheWriteThrough(Option<Bug>);

@@ -10,7 +10,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -30,48 +30,55 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "checksummed",
-        class: Class::Legal,
-        origin: "dm-integrity, ZFS, btrfs: a sum for each block, and blocks written elsewhere",
-        variant: Variant::Shape(|| Box::new(Checksummed(None))),
-    },
-    ZooDevice {
-        name: "checksummed-unchecked-after-reopening",
-        class: Class::Silent,
-        origin: "sums are checked where they are in a cache: classic",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::UncheckedSinceOpening)))),
-    },
-    ZooDevice {
-        name: "checksummed-first-sector-only",
-        class: Class::Silent,
-        origin: "a sum over a fixed length, and not over the block: classic",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::FirstSectorOnly)))),
-    },
-    ZooDevice {
-        name: "checksummed-mended-by-new-sum",
-        class: Class::Silent,
-        origin: "a repair that makes the sum fit the data, as md's repair does with parity",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::MendedByNewSum)))),
-    },
-    ZooDevice {
-        name: "checksummed-sums-first",
-        class: Class::Ordering,
-        origin: "sums durable before their data: dm-integrity without a journal",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::SumsFirst)))),
-    },
-    ZooDevice {
-        name: "checksummed-in-place",
-        class: Class::Ordering,
-        origin: "data overwritten under a durable sum: why btrfs has no sums without copy-on-write",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::InPlace)))),
-    },
-    ZooDevice {
-        name: "checksummed-not-read-back",
-        class: Class::Silent,
-        origin: "a lost write of the sums leaves old sums over old data: no Merkle root (FAST '08)",
-        variant: Variant::Shape(|| Box::new(Checksummed(Some(Bug::NotReadBack)))),
-    },
+    device!(
+        Checksummed,
+        "checksummed",
+        Legal,
+        None,
+        "dm-integrity, ZFS, btrfs: a sum for each block, and blocks written elsewhere"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-unchecked-after-reopening",
+        Silent,
+        Some(Bug::UncheckedSinceOpening),
+        "sums are checked where they are in a cache: classic"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-first-sector-only",
+        Silent,
+        Some(Bug::FirstSectorOnly),
+        "a sum over a fixed length, and not over the block: classic"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-mended-by-new-sum",
+        Silent,
+        Some(Bug::MendedByNewSum),
+        "a repair that makes the sum fit the data, as md's repair does with parity"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-sums-first",
+        Ordering,
+        Some(Bug::SumsFirst),
+        "sums durable before their data: dm-integrity without a journal"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-in-place",
+        Ordering,
+        Some(Bug::InPlace),
+        "data overwritten under a durable sum: why btrfs has no sums without copy-on-write"
+    ),
+    device!(
+        Checksummed,
+        "checksummed-not-read-back",
+        Silent,
+        Some(Bug::NotReadBack),
+        "a lost write of the sums leaves old sums over old data: no Merkle root (FAST '08)"
+    ),
 ];
 
 struct Checksummed(Option<Bug>);

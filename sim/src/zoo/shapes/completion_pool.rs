@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -30,30 +30,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "completion-pool",
-        class: Class::Legal,
-        origin: "tokio's blocking pool, io_uring: a call goes on when its request is dropped",
-        variant: Variant::Shape(|| Box::new(CompletionPool(None))),
-    },
-    ZooDevice {
-        name: "completion-pool-naive",
-        class: Class::Concurrency,
-        origin: "tokio::fs and io_uring back ends: a cancelled write lands over a newer one",
-        variant: Variant::Shape(|| Box::new(CompletionPool(Some(Bug::Naive)))),
-    },
-    ZooDevice {
-        name: "completion-pool-failed-sync-unheard",
-        class: Class::Durability,
-        origin: "the completion of a cancelled fsync is thrown away with its error: fsyncgate",
-        variant: Variant::Shape(|| Box::new(CompletionPool(Some(Bug::FailedSyncUnheard)))),
-    },
-    ZooDevice {
-        name: "completion-pool-close-waits-for-nothing",
-        class: Class::Concurrency,
-        origin: "a ring torn down with calls under way, as after cancelled reads: classic",
-        variant: Variant::Shape(|| Box::new(CompletionPool(Some(Bug::CloseWaitsForNothing)))),
-    },
+    device!(
+        CompletionPool,
+        "completion-pool",
+        Legal,
+        None,
+        "tokio's blocking pool, io_uring: a call goes on when its request is dropped"
+    ),
+    device!(
+        CompletionPool,
+        "completion-pool-naive",
+        Concurrency,
+        Some(Bug::Naive),
+        "tokio::fs and io_uring back ends: a cancelled write lands over a newer one"
+    ),
+    device!(
+        CompletionPool,
+        "completion-pool-failed-sync-unheard",
+        Durability,
+        Some(Bug::FailedSyncUnheard),
+        "the completion of a cancelled fsync is thrown away with its error: fsyncgate"
+    ),
+    device!(
+        CompletionPool,
+        "completion-pool-close-waits-for-nothing",
+        Concurrency,
+        Some(Bug::CloseWaitsForNothing),
+        "a ring torn down with calls under way, as after cancelled reads: classic"
+    ),
 ];
 
 struct CompletionPool(Option<Bug>);

@@ -7,7 +7,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -26,42 +26,48 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "compressed",
-        class: Class::Legal,
-        origin: "VDO, ZFS, compressed qcow2: blocks of varying length, and an index",
-        variant: Variant::Shape(|| Box::new(Compressed(None))),
-    },
-    ZooDevice {
-        name: "compressed-index-first",
-        class: Class::Ordering,
-        origin: "metadata durable before the data that it speaks of: ext4 data=writeback",
-        variant: Variant::Shape(|| Box::new(Compressed(Some(Bug::IndexFirst)))),
-    },
-    ZooDevice {
-        name: "compressed-index-too-new",
-        class: Class::Concurrency,
-        origin: "entries of writes that end while the data is synced go out too: classic",
-        variant: Variant::Shape(|| Box::new(Compressed(Some(Bug::IndexTooNew)))),
-    },
-    ZooDevice {
-        name: "compressed-overlaps-after-reopening",
-        class: Class::Reopen,
-        origin: "the end of what is allocated taken from the last entry, not the furthest: classic",
-        variant: Variant::Shape(|| Box::new(Compressed(Some(Bug::OverlapsAfterReopening)))),
-    },
-    ZooDevice {
-        name: "compressed-rewrites-in-place",
-        class: Class::Ordering,
-        origin: "what fits the old space is written there, under an index that speaks of the old",
-        variant: Variant::Shape(|| Box::new(Compressed(Some(Bug::RewritesInPlace)))),
-    },
-    ZooDevice {
-        name: "compressed-incompressible-cut",
-        class: Class::Silent,
-        origin: "a block that grows when it is compressed is cut to its size: classic",
-        variant: Variant::Shape(|| Box::new(Compressed(Some(Bug::IncompressibleCut)))),
-    },
+    device!(
+        Compressed,
+        "compressed",
+        Legal,
+        None,
+        "VDO, ZFS, compressed qcow2: blocks of varying length, and an index"
+    ),
+    device!(
+        Compressed,
+        "compressed-index-first",
+        Ordering,
+        Some(Bug::IndexFirst),
+        "metadata durable before the data that it speaks of: ext4 data=writeback"
+    ),
+    device!(
+        Compressed,
+        "compressed-index-too-new",
+        Concurrency,
+        Some(Bug::IndexTooNew),
+        "entries of writes that end while the data is synced go out too: classic"
+    ),
+    device!(
+        Compressed,
+        "compressed-overlaps-after-reopening",
+        Reopen,
+        Some(Bug::OverlapsAfterReopening),
+        "the end of what is allocated taken from the last entry, not the furthest: classic"
+    ),
+    device!(
+        Compressed,
+        "compressed-rewrites-in-place",
+        Ordering,
+        Some(Bug::RewritesInPlace),
+        "what fits the old space is written there, under an index that speaks of the old"
+    ),
+    device!(
+        Compressed,
+        "compressed-incompressible-cut",
+        Silent,
+        Some(Bug::IncompressibleCut),
+        "a block that grows when it is compressed is cut to its size: classic"
+    ),
 ];
 
 struct Compressed(Option<Bug>);

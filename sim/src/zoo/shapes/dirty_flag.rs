@@ -6,7 +6,7 @@
 
 use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -25,44 +25,44 @@ enum Bug {
     Ignored,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(DirtyFlag($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("dirty-flag", Legal, None, "Parallels, qcow2 with lazy refcounts, ext4: a dirty flag"),
     device!(
+        DirtyFlag,
+        "dirty-flag",
+        Legal,
+        None,
+        "Parallels, qcow2 with lazy refcounts, ext4: a dirty flag"
+    ),
+    device!(
+        DirtyFlag,
         "dirty-flag-cleared-early",
         Reopen,
         Some(Bug::ClearedEarly),
         "the flag is cleared before what it vouches for is written: classic"
     ),
     device!(
+        DirtyFlag,
         "dirty-flag-set-late",
         Reopen,
         Some(Bug::SetLate),
         "the flag is set after the first write instead of before it: classic"
     ),
     device!(
+        DirtyFlag,
         "dirty-flag-not-synced",
         Durability,
         Some(Bug::NotSynced),
         "the flag is written, and nobody syncs the file that it is in: classic"
     ),
     device!(
+        DirtyFlag,
         "dirty-flag-seen-is-durable",
         Durability,
         Some(Bug::SeenIsDurable),
         "fsyncgate: a flag found set after a failed sync, which is only in the page cache"
     ),
     device!(
+        DirtyFlag,
         "dirty-flag-ignored",
         Reopen,
         Some(Bug::Ignored),

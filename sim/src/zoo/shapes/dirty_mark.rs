@@ -7,7 +7,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -24,30 +24,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "dirty-mark",
-        class: Class::Legal,
-        origin: "QEMU's write generation: a flush of what is clean costs nothing",
-        variant: Variant::Shape(|| Box::new(DirtyMark(None))),
-    },
-    ZooDevice {
-        name: "dirty-mark-after-the-write",
-        class: Class::Durability,
-        origin: "the mark is set when a write returns, and one that was dropped never does",
-        variant: Variant::Shape(|| Box::new(DirtyMark(Some(Bug::AfterTheWrite)))),
-    },
-    ZooDevice {
-        name: "dirty-mark-cleared-late",
-        class: Class::Durability,
-        origin: "what was written during the sync is taken for clean: classic",
-        variant: Variant::Shape(|| Box::new(DirtyMark(Some(Bug::ClearedAfterSync)))),
-    },
-    ZooDevice {
-        name: "dirty-mark-not-restored",
-        class: Class::Durability,
-        origin: "the mark is cleared for a sync that is then cancelled: async classic",
-        variant: Variant::Shape(|| Box::new(DirtyMark(Some(Bug::NotRestored)))),
-    },
+    device!(
+        DirtyMark,
+        "dirty-mark",
+        Legal,
+        None,
+        "QEMU's write generation: a flush of what is clean costs nothing"
+    ),
+    device!(
+        DirtyMark,
+        "dirty-mark-after-the-write",
+        Durability,
+        Some(Bug::AfterTheWrite),
+        "the mark is set when a write returns, and one that was dropped never does"
+    ),
+    device!(
+        DirtyMark,
+        "dirty-mark-cleared-late",
+        Durability,
+        Some(Bug::ClearedAfterSync),
+        "what was written during the sync is taken for clean: classic"
+    ),
+    device!(
+        DirtyMark,
+        "dirty-mark-not-restored",
+        Durability,
+        Some(Bug::NotRestored),
+        "the mark is cleared for a sync that is then cancelled: async classic"
+    ),
 ];
 
 struct DirtyMark(Option<Bug>);

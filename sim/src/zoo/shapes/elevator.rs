@@ -7,7 +7,7 @@
 use super::in_place::{self, InPlace, Performed, Queue, Queued, Request};
 use super::shell::Shell;
 use super::worker::{Job, Worker};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -25,30 +25,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "elevator",
-        class: Class::Legal,
-        origin: "disk schedulers: requests wait in a queue that is sorted by offset",
-        variant: Variant::Shape(|| Box::new(Elevator(None))),
-    },
-    ZooDevice {
-        name: "elevator-keyed-by-offset",
-        class: Class::Concurrency,
-        origin: "a tree keyed by offset alone: a second request there replaces the first: classic",
-        variant: Variant::Shape(|| Box::new(Elevator(Some(Bug::KeyedByOffset)))),
-    },
-    ZooDevice {
-        name: "elevator-answers-when-queued",
-        class: Class::Caching,
-        origin: "a write that is queued taken for one that is done, so that later ones overtake it",
-        variant: Variant::Shape(|| Box::new(Elevator(Some(Bug::AnswersWhenQueued)))),
-    },
-    ZooDevice {
-        name: "elevator-keeps-the-dropped",
-        class: Class::Concurrency,
-        origin: "a cancelled request stays in the queue, and lands over a newer one: classic",
-        variant: Variant::Shape(|| Box::new(Elevator(Some(Bug::DroppedStays)))),
-    },
+    device!(
+        Elevator,
+        "elevator",
+        Legal,
+        None,
+        "disk schedulers: requests wait in a queue that is sorted by offset"
+    ),
+    device!(
+        Elevator,
+        "elevator-keyed-by-offset",
+        Concurrency,
+        Some(Bug::KeyedByOffset),
+        "a tree keyed by offset alone: a second request there replaces the first: classic"
+    ),
+    device!(
+        Elevator,
+        "elevator-answers-when-queued",
+        Caching,
+        Some(Bug::AnswersWhenQueued),
+        "a write that is queued taken for one that is done, so that later ones overtake it"
+    ),
+    device!(
+        Elevator,
+        "elevator-keeps-the-dropped",
+        Concurrency,
+        Some(Bug::DroppedStays),
+        "a cancelled request stays in the queue, and lands over a newer one: classic"
+    ),
 ];
 
 struct Elevator(Option<Bug>);

@@ -8,7 +8,7 @@
 
 use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -32,54 +32,62 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "extent-files",
-        class: Class::Legal,
-        origin: "macOS sparse bundles, Ceph FileStore, Sheepdog: a file for each extent",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(None))),
-    },
-    ZooDevice {
-        name: "extent-files-no-directory-sync",
-        class: Class::Durability,
-        origin: "new files synced, and not their names: LevelDB, and others of OSDI '14 (ALICE)",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::NoDirectorySync)))),
-    },
-    ZooDevice {
-        name: "extent-files-unlinked-without-sync",
-        class: Class::Durability,
-        origin: "the directory is synced when files were made, and not when they were unlinked",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::UnlinkedWithoutSync)))),
-    },
-    ZooDevice {
-        name: "extent-files-dirty-cleared-early",
-        class: Class::Durability,
-        origin: "the list of what is to be synced is emptied by a flush that never ends: classic",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::DirtyClearedEarly)))),
-    },
-    ZooDevice {
-        name: "extent-files-only-last-synced",
-        class: Class::Durability,
-        origin: "one file is synced, and the writes went to several: classic",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::OnlyLastSynced)))),
-    },
-    ZooDevice {
-        name: "extent-files-missing-is-error",
-        class: Class::Transient,
-        origin: "ENOENT of a hole told to the guest: classic",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::MissingIsError)))),
-    },
-    ZooDevice {
-        name: "extent-files-trim-rounded-outward",
-        class: Class::Bounds,
-        origin: "a discard of a part unlinks the whole extent: classic",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::TrimRoundedOutward)))),
-    },
-    ZooDevice {
-        name: "extent-files-name-reused",
-        class: Class::Transient,
-        origin: "an unlink that failed is taken for done, and O_CREAT finds the old file: classic",
-        variant: Variant::Shape(|| Box::new(ExtentFiles(Some(Bug::NameReused)))),
-    },
+    device!(
+        ExtentFiles,
+        "extent-files",
+        Legal,
+        None,
+        "macOS sparse bundles, Ceph FileStore, Sheepdog: a file for each extent"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-no-directory-sync",
+        Durability,
+        Some(Bug::NoDirectorySync),
+        "new files synced, and not their names: LevelDB, and others of OSDI '14 (ALICE)"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-unlinked-without-sync",
+        Durability,
+        Some(Bug::UnlinkedWithoutSync),
+        "the directory is synced when files were made, and not when they were unlinked"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-dirty-cleared-early",
+        Durability,
+        Some(Bug::DirtyClearedEarly),
+        "the list of what is to be synced is emptied by a flush that never ends: classic"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-only-last-synced",
+        Durability,
+        Some(Bug::OnlyLastSynced),
+        "one file is synced, and the writes went to several: classic"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-missing-is-error",
+        Transient,
+        Some(Bug::MissingIsError),
+        "ENOENT of a hole told to the guest: classic"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-trim-rounded-outward",
+        Bounds,
+        Some(Bug::TrimRoundedOutward),
+        "a discard of a part unlinks the whole extent: classic"
+    ),
+    device!(
+        ExtentFiles,
+        "extent-files-name-reused",
+        Transient,
+        Some(Bug::NameReused),
+        "an unlink that failed is taken for done, and O_CREAT finds the old file: classic"
+    ),
 ];
 
 struct ExtentFiles(Option<Bug>);

@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace, Request};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -23,30 +23,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "flat-combining",
-        class: Class::Legal,
-        origin: "Hendler et al. 2010: whoever holds the lock does what all others wait for",
-        variant: Variant::Shape(|| Box::new(FlatCombining(None))),
-    },
-    ZooDevice {
-        name: "flat-combining-first-error-for-all",
-        class: Class::Loud,
-        origin: "one status for a group of writes: all that come after a failure have failed",
-        variant: Variant::Shape(|| Box::new(FlatCombining(Some(Bug::FirstErrorForAll)))),
-    },
-    ZooDevice {
-        name: "flat-combining-error-swallowed",
-        class: Class::Loud,
-        origin: "the one who writes for others keeps their errors to itself: classic",
-        variant: Variant::Shape(|| Box::new(FlatCombining(Some(Bug::OthersErrorsSwallowed)))),
-    },
-    ZooDevice {
-        name: "flat-combining-batch-lost",
-        class: Class::Concurrency,
-        origin: "a batch is taken out of the list, and lost with the one who took it: classic",
-        variant: Variant::Shape(|| Box::new(FlatCombining(Some(Bug::BatchLostWhenDropped)))),
-    },
+    device!(
+        FlatCombining,
+        "flat-combining",
+        Legal,
+        None,
+        "Hendler et al. 2010: whoever holds the lock does what all others wait for"
+    ),
+    device!(
+        FlatCombining,
+        "flat-combining-first-error-for-all",
+        Loud,
+        Some(Bug::FirstErrorForAll),
+        "one status for a group of writes: all that come after a failure have failed"
+    ),
+    device!(
+        FlatCombining,
+        "flat-combining-error-swallowed",
+        Loud,
+        Some(Bug::OthersErrorsSwallowed),
+        "the one who writes for others keeps their errors to itself: classic"
+    ),
+    device!(
+        FlatCombining,
+        "flat-combining-batch-lost",
+        Concurrency,
+        Some(Bug::BatchLostWhenDropped),
+        "a batch is taken out of the list, and lost with the one who took it: classic"
+    ),
 ];
 
 struct FlatCombining(Option<Bug>);

@@ -3,7 +3,7 @@
 
 use super::files::{Latch, lock, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::exec::JoinHandle;
@@ -24,36 +24,41 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "flusher-write-back",
-        class: Class::Legal,
-        origin: "page cache, bcache: a task writes dirty blocks behind the writers",
-        variant: Variant::Shape(|| Box::new(FlusherWriteBack(None))),
-    },
-    ZooDevice {
-        name: "flusher-error-dropped",
-        class: Class::Loud,
-        origin: "Linux before errseq_t: an error of writeback that nobody is told of",
-        variant: Variant::Shape(|| Box::new(FlusherWriteBack(Some(Bug::ErrorDropped)))),
-    },
-    ZooDevice {
-        name: "flusher-cleans-rewritten",
-        class: Class::Caching,
-        origin: "the dirty bit is cleared after the write, also of newer data: classic",
-        variant: Variant::Shape(|| Box::new(FlusherWriteBack(Some(Bug::CleansRewritten)))),
-    },
-    ZooDevice {
-        name: "flusher-not-waited-for",
-        class: Class::Durability,
-        origin: "a flush that skips what is under writeback: filemap_fdatawrite, no wait",
-        variant: Variant::Shape(|| Box::new(FlusherWriteBack(Some(Bug::NotWaitedFor)))),
-    },
-    ZooDevice {
-        name: "flusher-block-lost-in-hand",
-        class: Class::Durability,
-        origin: "a cancelled flush has taken blocks off the dirty list: async classic",
-        variant: Variant::Shape(|| Box::new(FlusherWriteBack(Some(Bug::LostInHand)))),
-    },
+    device!(
+        FlusherWriteBack,
+        "flusher-write-back",
+        Legal,
+        None,
+        "page cache, bcache: a task writes dirty blocks behind the writers"
+    ),
+    device!(
+        FlusherWriteBack,
+        "flusher-error-dropped",
+        Loud,
+        Some(Bug::ErrorDropped),
+        "Linux before errseq_t: an error of writeback that nobody is told of"
+    ),
+    device!(
+        FlusherWriteBack,
+        "flusher-cleans-rewritten",
+        Caching,
+        Some(Bug::CleansRewritten),
+        "the dirty bit is cleared after the write, also of newer data: classic"
+    ),
+    device!(
+        FlusherWriteBack,
+        "flusher-not-waited-for",
+        Durability,
+        Some(Bug::NotWaitedFor),
+        "a flush that skips what is under writeback: filemap_fdatawrite, no wait"
+    ),
+    device!(
+        FlusherWriteBack,
+        "flusher-block-lost-in-hand",
+        Durability,
+        Some(Bug::LostInHand),
+        "a cancelled flush has taken blocks off the dirty list: async classic"
+    ),
 ];
 
 struct FlusherWriteBack(Option<Bug>);

@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -22,24 +22,27 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "group-commit",
-        class: Class::Legal,
-        origin: "PostgreSQL, InnoDB, RocksDB: one sync for all who wait for one",
-        variant: Variant::Shape(|| Box::new(GroupCommit(None))),
-    },
-    ZooDevice {
-        name: "group-commit-joins-one-that-began",
-        class: Class::Durability,
-        origin: "joins the sync that is under way, which began before the write: classic",
-        variant: Variant::Shape(|| Box::new(GroupCommit(Some(Bug::JoinsOneThatBegan)))),
-    },
-    ZooDevice {
-        name: "group-commit-follows-a-failed-leader",
-        class: Class::Loud,
-        origin: "the leader hears of the failure, and the followers are told Ok: classic",
-        variant: Variant::Shape(|| Box::new(GroupCommit(Some(Bug::FollowersOfAFailedLeader)))),
-    },
+    device!(
+        GroupCommit,
+        "group-commit",
+        Legal,
+        None,
+        "PostgreSQL, InnoDB, RocksDB: one sync for all who wait for one"
+    ),
+    device!(
+        GroupCommit,
+        "group-commit-joins-one-that-began",
+        Durability,
+        Some(Bug::JoinsOneThatBegan),
+        "joins the sync that is under way, which began before the write: classic"
+    ),
+    device!(
+        GroupCommit,
+        "group-commit-follows-a-failed-leader",
+        Loud,
+        Some(Bug::FollowersOfAFailedLeader),
+        "the leader hears of the failure, and the followers are told Ok: classic"
+    ),
 ];
 
 struct GroupCommit(Option<Bug>);

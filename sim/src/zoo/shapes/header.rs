@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -16,24 +16,21 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "header",
-        class: Class::Legal,
-        origin: "QEMU parallels, fixed VDI: a header before the data",
-        variant: Variant::Shape(|| Box::new(Header(None))),
-    },
-    ZooDevice {
-        name: "header-forgotten-by-long-reads",
-        class: Class::Bounds,
-        origin: "reads of several blocks begin where the file does, not the data: classic",
-        variant: Variant::Shape(|| Box::new(Header(Some(Bug::ForgottenByLongReads)))),
-    },
-    ZooDevice {
-        name: "header-overwritten",
-        class: Class::Bounds,
-        origin: "an offset that wraps around at the size of the data hits the header: classic",
-        variant: Variant::Shape(|| Box::new(Header(Some(Bug::LastBlockInHeader)))),
-    },
+    device!(Header, "header", Legal, None, "QEMU parallels, fixed VDI: a header before the data"),
+    device!(
+        Header,
+        "header-forgotten-by-long-reads",
+        Bounds,
+        Some(Bug::ForgottenByLongReads),
+        "reads of several blocks begin where the file does, not the data: classic"
+    ),
+    device!(
+        Header,
+        "header-overwritten",
+        Bounds,
+        Some(Bug::LastBlockInHeader),
+        "an offset that wraps around at the size of the data hits the header: classic"
+    ),
 ];
 
 struct Header(Option<Bug>);

@@ -6,7 +6,7 @@
 use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::records::Records;
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::exec::JoinHandle;
@@ -26,50 +26,51 @@ enum Bug {
     ReadPastJournal,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(WriteAhead($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("write-ahead-journal", Legal, None, "ext4 data=journal, InnoDB: a journal in front"),
     device!(
+        WriteAhead,
+        "write-ahead-journal",
+        Legal,
+        None,
+        "ext4 data=journal, InnoDB: a journal in front"
+    ),
+    device!(
+        WriteAhead,
         "journal-checkpoint-overtakes",
         Durability,
         Some(Bug::DataNotSynced),
         "the journal begins anew before the data it was for is synced: jbd2 without flushes"
     ),
     device!(
+        WriteAhead,
         "journal-restart-unsynced",
         Durability,
         Some(Bug::EpochNotSynced),
         "records of the new epoch reach the disk before the header that ends the old one: classic"
     ),
     device!(
+        WriteAhead,
         "journal-epoch-kept",
         Reopen,
         Some(Bug::EpochKept),
         "a journal begun anew under the same salt: old frames are replayed behind the new ones"
     ),
     device!(
+        WriteAhead,
         "journal-oldest-replayed",
         Reopen,
         Some(Bug::OldestReplayed),
         "of two records of a block the older one is replayed last: classic"
     ),
     device!(
+        WriteAhead,
         "journal-checksum-ignored",
         Reopen,
         Some(Bug::ChecksumIgnored),
         "a torn record replayed: ext4 before journal_checksum"
     ),
     device!(
+        WriteAhead,
         "journal-not-read",
         Caching,
         Some(Bug::ReadPastJournal),

@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -21,24 +21,27 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "lazy-open",
-        class: Class::Legal,
-        origin: "an image that is opened when it is first needed, as automounters do it",
-        variant: Variant::Shape(|| Box::new(LazyOpen(None))),
-    },
-    ZooDevice {
-        name: "lazy-open-error-swallowed",
-        class: Class::Loud,
-        origin: "an image that cannot be opened is taken for an empty one",
-        variant: Variant::Shape(|| Box::new(LazyOpen(Some(Bug::ErrorSwallowed)))),
-    },
-    ZooDevice {
-        name: "lazy-open-twice",
-        class: Class::Concurrency,
-        origin: "lazy initialisation without a lock, and the second forgets the first",
-        variant: Variant::Shape(|| Box::new(LazyOpen(Some(Bug::Twice)))),
-    },
+    device!(
+        LazyOpen,
+        "lazy-open",
+        Legal,
+        None,
+        "an image that is opened when it is first needed, as automounters do it"
+    ),
+    device!(
+        LazyOpen,
+        "lazy-open-error-swallowed",
+        Loud,
+        Some(Bug::ErrorSwallowed),
+        "an image that cannot be opened is taken for an empty one"
+    ),
+    device!(
+        LazyOpen,
+        "lazy-open-twice",
+        Concurrency,
+        Some(Bug::Twice),
+        "lazy initialisation without a lock, and the second forgets the first"
+    ),
 ];
 
 struct LazyOpen(Option<Bug>);

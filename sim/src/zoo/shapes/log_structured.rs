@@ -9,7 +9,7 @@
 use super::files::{Latch, create_anew, retry};
 use super::records::Records;
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -26,44 +26,44 @@ enum Bug {
     ChecksumIgnored,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(LogStructured($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("log-structured", Legal, None, "LFS, Bitcask: everything is appended to a log"),
     device!(
+        LogStructured,
+        "log-structured",
+        Legal,
+        None,
+        "LFS, Bitcask: everything is appended to a log"
+    ),
+    device!(
+        LogStructured,
         "log-renamed-unsynced",
         Durability,
         Some(Bug::RenamedUnsynced),
         "the zero-length files of ext4, 2009: rename without a sync of the new file"
     ),
     device!(
+        LogStructured,
         "log-directory-unsynced",
         Durability,
         Some(Bug::DirectoryNotSynced),
         "LevelDB until 2012: the directory is not synced after a rename"
     ),
     device!(
+        LogStructured,
         "log-compaction-loses-write",
         Concurrency,
         Some(Bug::WriteMeanwhileLost),
         "what is appended while the new log is synced is not copied to it: classic"
     ),
     device!(
+        LogStructured,
         "log-tail-kept",
         Reopen,
         Some(Bug::TailKept),
         "records behind the torn one come back when the gap is filled: recycled logs of RocksDB"
     ),
     device!(
+        LogStructured,
         "log-checksum-ignored",
         Reopen,
         Some(Bug::ChecksumIgnored),

@@ -9,7 +9,7 @@
 
 use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -30,48 +30,55 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "mirrored",
-        class: Class::Legal,
-        origin: "Linux md RAID 1, DRBD: two copies, and a record of which are good",
-        variant: Variant::Shape(|| Box::new(Mirrored(None))),
-    },
-    ZooDevice {
-        name: "mirrored-flush-one-leg",
-        class: Class::Durability,
-        origin: "a flush that is answered when the first member has: classic",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::FlushOneLeg)))),
-    },
-    ZooDevice {
-        name: "mirrored-stale-leg-read",
-        class: Class::Loud,
-        origin: "one good copy is enough for a write to succeed, and the other is read: classic",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::StaleLegRead)))),
-    },
-    ZooDevice {
-        name: "mirrored-kicked-in-memory-only",
-        class: Class::Reopen,
-        origin: "a failed member is back after a reboot, stale: superblocks that were not updated",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::KickedInMemoryOnly)))),
-    },
-    ZooDevice {
-        name: "mirrored-resync-backwards",
-        class: Class::Reopen,
-        origin: "the stale member is taken for the source of a rebuild: every operator's nightmare",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::ResyncBackwards)))),
-    },
-    ZooDevice {
-        name: "mirrored-no-resync",
-        class: Class::Reopen,
-        origin: "mdadm --assume-clean after a crash: reads change with the member that answers",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::NoResync)))),
-    },
-    ZooDevice {
-        name: "mirrored-read-between-legs",
-        class: Class::Concurrency,
-        origin: "a read balanced to the member that a write under way has not reached: classic",
-        variant: Variant::Shape(|| Box::new(Mirrored(Some(Bug::ReadsBetweenLegs)))),
-    },
+    device!(
+        Mirrored,
+        "mirrored",
+        Legal,
+        None,
+        "Linux md RAID 1, DRBD: two copies, and a record of which are good"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-flush-one-leg",
+        Durability,
+        Some(Bug::FlushOneLeg),
+        "a flush that is answered when the first member has: classic"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-stale-leg-read",
+        Loud,
+        Some(Bug::StaleLegRead),
+        "one good copy is enough for a write to succeed, and the other is read: classic"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-kicked-in-memory-only",
+        Reopen,
+        Some(Bug::KickedInMemoryOnly),
+        "a failed member is back after a reboot, stale: superblocks that were not updated"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-resync-backwards",
+        Reopen,
+        Some(Bug::ResyncBackwards),
+        "the stale member is taken for the source of a rebuild: every operator's nightmare"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-no-resync",
+        Reopen,
+        Some(Bug::NoResync),
+        "mdadm --assume-clean after a crash: reads change with the member that answers"
+    ),
+    device!(
+        Mirrored,
+        "mirrored-read-between-legs",
+        Concurrency,
+        Some(Bug::ReadsBetweenLegs),
+        "a read balanced to the member that a write under way has not reached: classic"
+    ),
 ];
 
 struct Mirrored(Option<Bug>);

@@ -7,6 +7,19 @@
 //!
 //! **Invariant:** a shape promises no more than it keeps, and a bug is one `if`.
 
+/// An entry of the catalogue: the shape, which is made with its bug if it has one, then name, class,
+/// bug and origin.
+macro_rules! device {
+    ($shape:ident, $name:literal, $class:ident, $bug:expr, $origin:literal) => {
+        crate::zoo::ZooDevice {
+            name: $name,
+            class: crate::zoo::Class::$class,
+            origin: $origin,
+            variant: crate::zoo::Variant::Shape(|| Box::new($shape($bug))),
+        }
+    };
+}
+
 mod actor;
 mod cache_write_through;
 mod checksummed;

@@ -6,7 +6,7 @@
 
 use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -23,44 +23,44 @@ enum Bug {
     CopiedAgain,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(Overlay($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("overlay", Legal, None, "qcow2 over a backing file, dm-snapshot: copy on write"),
     device!(
+        Overlay,
+        "overlay",
+        Legal,
+        None,
+        "qcow2 over a backing file, dm-snapshot: copy on write"
+    ),
+    device!(
+        Overlay,
         "overlay-rest-forgotten",
         Bounds,
         Some(Bug::RestForgotten),
         "a partial write to a new cluster without the rest of it from the base: classic"
     ),
     device!(
+        Overlay,
         "overlay-copied-again",
         Bounds,
         Some(Bug::CopiedAgain),
         "copied from the base although it is in the overlay: two first writes of a cluster"
     ),
     device!(
+        Overlay,
         "overlay-map-before-data",
         Reopen,
         Some(Bug::MapBeforeData),
         "map and data in one sync: the L2 table of a qcow2 reaches the disk before its cluster"
     ),
     device!(
+        Overlay,
         "overlay-map-not-written",
         Durability,
         Some(Bug::MapNotWritten),
         "a flush that syncs the data, with the map in a cache above: classic"
     ),
     device!(
+        Overlay,
         "overlay-emptied-early",
         Durability,
         Some(Bug::EmptiedEarly),

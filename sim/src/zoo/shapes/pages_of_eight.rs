@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -19,30 +19,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "pages-of-eight",
-        class: Class::Legal,
-        origin: "emulated 512-byte sectors, RAID 5, flash pages: read, modify, write",
-        variant: Variant::Shape(|| Box::new(PagesOfEight(None))),
-    },
-    ZooDevice {
-        name: "pages-of-eight-unlocked",
-        class: Class::Concurrency,
-        origin: "two writers of one page, and the second writes back old blocks: classic",
-        variant: Variant::Shape(|| Box::new(PagesOfEight(Some(Bug::Unlocked)))),
-    },
-    ZooDevice {
-        name: "pages-unreadable-are-zeros",
-        class: Class::Loud,
-        origin: "a page that cannot be read is taken for an empty one, and written back",
-        variant: Variant::Shape(|| Box::new(PagesOfEight(Some(Bug::UnreadableIsEmpty)))),
-    },
-    ZooDevice {
-        name: "pages-past-the-end",
-        class: Class::Bounds,
-        origin: "a device that does not end where a page does: 512e alignment, classic",
-        variant: Variant::Shape(|| Box::new(PagesOfEight(Some(Bug::LastPageWhole)))),
-    },
+    device!(
+        PagesOfEight,
+        "pages-of-eight",
+        Legal,
+        None,
+        "emulated 512-byte sectors, RAID 5, flash pages: read, modify, write"
+    ),
+    device!(
+        PagesOfEight,
+        "pages-of-eight-unlocked",
+        Concurrency,
+        Some(Bug::Unlocked),
+        "two writers of one page, and the second writes back old blocks: classic"
+    ),
+    device!(
+        PagesOfEight,
+        "pages-unreadable-are-zeros",
+        Loud,
+        Some(Bug::UnreadableIsEmpty),
+        "a page that cannot be read is taken for an empty one, and written back"
+    ),
+    device!(
+        PagesOfEight,
+        "pages-past-the-end",
+        Bounds,
+        Some(Bug::LastPageWhole),
+        "a device that does not end where a page does: 512e alignment, classic"
+    ),
 ];
 
 struct PagesOfEight(Option<Bug>);

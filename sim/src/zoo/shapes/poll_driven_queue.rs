@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace, Performed, Queue, Queued, Request};
 use super::shell::Shell;
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -23,24 +23,27 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "poll-driven-queue",
-        class: Class::Legal,
-        origin: "whoever waits drives the queue: `Shared`, clients that poll their connection",
-        variant: Variant::Shape(|| Box::new(PollDriven(None))),
-    },
-    ZooDevice {
-        name: "poll-driven-fails-with-the-one-ahead",
-        class: Class::Loud,
-        origin: "`previous.await?` in a chain of futures: an error is told to all behind it",
-        variant: Variant::Shape(|| Box::new(PollDriven(Some(Bug::FailsWithTheOneAhead)))),
-    },
-    ZooDevice {
-        name: "poll-driven-answers-when-queued",
-        class: Class::Loud,
-        origin: "a write that is stored and not awaited, and nobody hears it fail: classic",
-        variant: Variant::Shape(|| Box::new(PollDriven(Some(Bug::AnswersWhenQueued)))),
-    },
+    device!(
+        PollDriven,
+        "poll-driven-queue",
+        Legal,
+        None,
+        "whoever waits drives the queue: `Shared`, clients that poll their connection"
+    ),
+    device!(
+        PollDriven,
+        "poll-driven-fails-with-the-one-ahead",
+        Loud,
+        Some(Bug::FailsWithTheOneAhead),
+        "`previous.await?` in a chain of futures: an error is told to all behind it"
+    ),
+    device!(
+        PollDriven,
+        "poll-driven-answers-when-queued",
+        Loud,
+        Some(Bug::AnswersWhenQueued),
+        "a write that is stored and not awaited, and nobody hears it fail: classic"
+    ),
 ];
 
 struct PollDriven(Option<Bug>);

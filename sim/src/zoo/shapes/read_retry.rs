@@ -3,7 +3,7 @@
 
 use super::files::{Latch, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -20,30 +20,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "read-retry",
-        class: Class::Legal,
-        origin: "the sd driver, InnoDB: a read that fails is tried again a few times",
-        variant: Variant::Shape(|| Box::new(ReadRetry(None))),
-    },
-    ZooDevice {
-        name: "read-retry-keeps-short-read",
-        class: Class::ShortIo,
-        origin: "a retry after a short read that takes what came first for all: classic",
-        variant: Variant::Shape(|| Box::new(ReadRetry(Some(Bug::KeepsShortRead)))),
-    },
-    ZooDevice {
-        name: "read-retry-from-start",
-        class: Class::ShortIo,
-        origin: "a retry begins at the first byte of the file's range, in the midst of the buffer",
-        variant: Variant::Shape(|| Box::new(ReadRetry(Some(Bug::FromStart)))),
-    },
-    ZooDevice {
-        name: "read-retry-out-of-tries",
-        class: Class::Loud,
-        origin: "a loop that ends when there are no tries left, and nobody asks why it ended",
-        variant: Variant::Shape(|| Box::new(ReadRetry(Some(Bug::OutOfTries)))),
-    },
+    device!(
+        ReadRetry,
+        "read-retry",
+        Legal,
+        None,
+        "the sd driver, InnoDB: a read that fails is tried again a few times"
+    ),
+    device!(
+        ReadRetry,
+        "read-retry-keeps-short-read",
+        ShortIo,
+        Some(Bug::KeepsShortRead),
+        "a retry after a short read that takes what came first for all: classic"
+    ),
+    device!(
+        ReadRetry,
+        "read-retry-from-start",
+        ShortIo,
+        Some(Bug::FromStart),
+        "a retry begins at the first byte of the file's range, in the midst of the buffer"
+    ),
+    device!(
+        ReadRetry,
+        "read-retry-out-of-tries",
+        Loud,
+        Some(Bug::OutOfTries),
+        "a loop that ends when there are no tries left, and nobody asks why it ended"
+    ),
 ];
 
 struct ReadRetry(Option<Bug>);

@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::file::BackingFile;
@@ -23,30 +23,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "restart-after-short",
-        class: Class::Legal,
-        origin: "a job that is retried as a whole when not all of it was written",
-        variant: Variant::Shape(|| Box::new(Restart(None))),
-    },
-    ZooDevice {
-        name: "restart-at-wrong-offset",
-        class: Class::ShortIo,
-        origin: "the data begins anew and the offset goes on: classic",
-        variant: Variant::Shape(|| Box::new(Restart(Some(Bug::WrongOffset)))),
-    },
-    ZooDevice {
-        name: "restart-counts-every-attempt",
-        class: Class::ShortIo,
-        origin: "bytes of all attempts are added up until there are enough: classic",
-        variant: Variant::Shape(|| Box::new(Restart(Some(Bug::CountsEveryAttempt)))),
-    },
-    ZooDevice {
-        name: "restart-gives-up",
-        class: Class::ShortIo,
-        origin: "an error after a short write leaves a sector torn",
-        variant: Variant::Shape(|| Box::new(Restart(Some(Bug::GivesUp)))),
-    },
+    device!(
+        Restart,
+        "restart-after-short",
+        Legal,
+        None,
+        "a job that is retried as a whole when not all of it was written"
+    ),
+    device!(
+        Restart,
+        "restart-at-wrong-offset",
+        ShortIo,
+        Some(Bug::WrongOffset),
+        "the data begins anew and the offset goes on: classic"
+    ),
+    device!(
+        Restart,
+        "restart-counts-every-attempt",
+        ShortIo,
+        Some(Bug::CountsEveryAttempt),
+        "bytes of all attempts are added up until there are enough: classic"
+    ),
+    device!(
+        Restart,
+        "restart-gives-up",
+        ShortIo,
+        Some(Bug::GivesUp),
+        "an error after a short write leaves a sector torn"
+    ),
 ];
 
 struct Restart(Option<Bug>);

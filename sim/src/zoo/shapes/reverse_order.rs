@@ -3,7 +3,7 @@
 
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -18,30 +18,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "reverse-order",
-        class: Class::Legal,
-        origin: "backward copies of image tools: the last piece is written first",
-        variant: Variant::Shape(|| Box::new(Reverse(None))),
-    },
-    ZooDevice {
-        name: "reverse-order-last-piece",
-        class: Class::Bounds,
-        origin: "the offset goes down by whole pieces, also for the last one, which is shorter",
-        variant: Variant::Shape(|| Box::new(Reverse(Some(Bug::LastPieceTakenForWhole)))),
-    },
-    ZooDevice {
-        name: "reverse-order-last-answer-only",
-        class: Class::Loud,
-        origin: "each piece overwrites the status of the request: classic",
-        variant: Variant::Shape(|| Box::new(Reverse(Some(Bug::LastAnswerOnly)))),
-    },
-    ZooDevice {
-        name: "reverse-order-durable-too-soon",
-        class: Class::Durability,
-        origin: "synced after the piece with the highest offset, which is not the last one here",
-        variant: Variant::Shape(|| Box::new(Reverse(Some(Bug::DurableTooSoon)))),
-    },
+    device!(
+        Reverse,
+        "reverse-order",
+        Legal,
+        None,
+        "backward copies of image tools: the last piece is written first"
+    ),
+    device!(
+        Reverse,
+        "reverse-order-last-piece",
+        Bounds,
+        Some(Bug::LastPieceTakenForWhole),
+        "the offset goes down by whole pieces, also for the last one, which is shorter"
+    ),
+    device!(
+        Reverse,
+        "reverse-order-last-answer-only",
+        Loud,
+        Some(Bug::LastAnswerOnly),
+        "each piece overwrites the status of the request: classic"
+    ),
+    device!(
+        Reverse,
+        "reverse-order-durable-too-soon",
+        Durability,
+        Some(Bug::DurableTooSoon),
+        "synced after the piece with the highest offset, which is not the last one here"
+    ),
 ];
 
 struct Reverse(Option<Bug>);

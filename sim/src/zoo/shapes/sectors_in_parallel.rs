@@ -6,7 +6,7 @@
 
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::file::BackingFile;
@@ -25,30 +25,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "sectors-in-parallel",
-        class: Class::Legal,
-        origin: "scatter and gather: every sector of a request is a write of its own",
-        variant: Variant::Shape(|| Box::new(Parallel(None))),
-    },
-    ZooDevice {
-        name: "parallel-gives-up",
-        class: Class::ShortIo,
-        origin: "one last attempt for a request, and not for each sector that is torn",
-        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::GivesUp)))),
-    },
-    ZooDevice {
-        name: "parallel-error-cancels-others",
-        class: Class::ShortIo,
-        origin: "`try_join_all` drops the other writes at the first error, in their midst",
-        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::ErrorCancelsOthers)))),
-    },
-    ZooDevice {
-        name: "parallel-last-answer-only",
-        class: Class::Loud,
-        origin: "each completion overwrites the status of the request: classic",
-        variant: Variant::Shape(|| Box::new(Parallel(Some(Bug::LastAnswerOnly)))),
-    },
+    device!(
+        Parallel,
+        "sectors-in-parallel",
+        Legal,
+        None,
+        "scatter and gather: every sector of a request is a write of its own"
+    ),
+    device!(
+        Parallel,
+        "parallel-gives-up",
+        ShortIo,
+        Some(Bug::GivesUp),
+        "one last attempt for a request, and not for each sector that is torn"
+    ),
+    device!(
+        Parallel,
+        "parallel-error-cancels-others",
+        ShortIo,
+        Some(Bug::ErrorCancelsOthers),
+        "`try_join_all` drops the other writes at the first error, in their midst"
+    ),
+    device!(
+        Parallel,
+        "parallel-last-answer-only",
+        Loud,
+        Some(Bug::LastAnswerOnly),
+        "each completion overwrites the status of the request: classic"
+    ),
 ];
 
 struct Parallel(Option<Bug>);

@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -21,36 +21,41 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "striped",
-        class: Class::Legal,
-        origin: "Linux md RAID 0, LVM stripes: units of blocks on two files in turn",
-        variant: Variant::Shape(|| Box::new(Striped(None))),
-    },
-    ZooDevice {
-        name: "striped-flush-one-leg",
-        class: Class::Durability,
-        origin: "a flush that is passed on to the first member only: classic",
-        variant: Variant::Shape(|| Box::new(Striped(Some(Bug::FlushOneLeg)))),
-    },
-    ZooDevice {
-        name: "striped-barrier-one-leg",
-        class: Class::Ordering,
-        origin: "barriers of striped volumes: ordered on one member, and not across them",
-        variant: Variant::Shape(|| Box::new(Striped(Some(Bug::BarrierOneLeg)))),
-    },
-    ZooDevice {
-        name: "striped-second-error-swallowed",
-        class: Class::Loud,
-        origin: "two syncs are joined, and only the first answer is looked at: classic",
-        variant: Variant::Shape(|| Box::new(Striped(Some(Bug::SecondErrorSwallowed)))),
-    },
-    ZooDevice {
-        name: "striped-last-row-clamped",
-        class: Class::Bounds,
-        origin: "a last row that is not whole, laid out otherwise: Linux md RAID 0 since 3.14",
-        variant: Variant::Shape(|| Box::new(Striped(Some(Bug::LastRowClamped)))),
-    },
+    device!(
+        Striped,
+        "striped",
+        Legal,
+        None,
+        "Linux md RAID 0, LVM stripes: units of blocks on two files in turn"
+    ),
+    device!(
+        Striped,
+        "striped-flush-one-leg",
+        Durability,
+        Some(Bug::FlushOneLeg),
+        "a flush that is passed on to the first member only: classic"
+    ),
+    device!(
+        Striped,
+        "striped-barrier-one-leg",
+        Ordering,
+        Some(Bug::BarrierOneLeg),
+        "barriers of striped volumes: ordered on one member, and not across them"
+    ),
+    device!(
+        Striped,
+        "striped-second-error-swallowed",
+        Loud,
+        Some(Bug::SecondErrorSwallowed),
+        "two syncs are joined, and only the first answer is looked at: classic"
+    ),
+    device!(
+        Striped,
+        "striped-last-row-clamped",
+        Bounds,
+        Some(Bug::LastRowClamped),
+        "a last row that is not whole, laid out otherwise: Linux md RAID 0 since 3.14"
+    ),
 ];
 
 /// The files.

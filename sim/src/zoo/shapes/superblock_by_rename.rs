@@ -4,7 +4,7 @@
 use super::files::{Latch, create_anew, read_full, retry, write_full};
 use super::shadow::{self, Commit, Shadow, map_length};
 use super::shell::{Answer, Shell};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, World};
 use blocktwin::file::BackingFile;
@@ -22,50 +22,51 @@ enum Bug {
     SeenIsDurable,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(ByRename($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("superblock-by-rename", Legal, None, "LevelDB's CURRENT, etcd: replaced by a rename"),
     device!(
+        ByRename,
+        "superblock-by-rename",
+        Legal,
+        None,
+        "LevelDB's CURRENT, etcd: replaced by a rename"
+    ),
+    device!(
+        ByRename,
         "rename-unsynced",
         Durability,
         Some(Bug::RenamedUnsynced),
         "the zero-length files of ext4, 2009: rename without a sync of the new file"
     ),
     device!(
+        ByRename,
         "rename-directory-unsynced",
         Durability,
         Some(Bug::DirectoryNotSynced),
         "the directory is not synced after the rename: ALICE found it in LevelDB and others, 2014"
     ),
     device!(
+        ByRename,
         "rename-directory-synced-first",
         Durability,
         Some(Bug::DirectorySyncedFirst),
         "the directory is synced after the creation, and not after the rename: classic"
     ),
     device!(
+        ByRename,
         "rename-truncated-in-place",
         Reopen,
         Some(Bug::TruncatedInPlace),
         "truncated and written again instead of replaced: KDE's configuration on ext4, 2009"
     ),
     device!(
+        ByRename,
         "rename-before-data",
         Durability,
         Some(Bug::Shadow(shadow::Bug::DataNotSynced)),
         "only the small file is synced, and not what it points to: classic"
     ),
     device!(
+        ByRename,
         "rename-seen-is-durable",
         Durability,
         Some(Bug::SeenIsDurable),

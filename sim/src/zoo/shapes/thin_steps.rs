@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -20,30 +20,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "thin-steps",
-        class: Class::Legal,
-        origin: "database files with autogrow, dynamic images: set_len first, then write",
-        variant: Variant::Shape(|| Box::new(ThinSteps(None))),
-    },
-    ZooDevice {
-        name: "thin-steps-shrunk",
-        class: Class::Concurrency,
-        origin: "two writers extend it at once, and the lesser length comes last: classic",
-        variant: Variant::Shape(|| Box::new(ThinSteps(Some(Bug::Shrunk)))),
-    },
-    ZooDevice {
-        name: "thin-steps-past-the-end",
-        class: Class::Bounds,
-        origin: "the last step is a whole one, and the device ends before",
-        variant: Variant::Shape(|| Box::new(ThinSteps(Some(Bug::PastTheEnd)))),
-    },
-    ZooDevice {
-        name: "thin-steps-straddling-read",
-        class: Class::Bounds,
-        origin: "a read across the end of the file is taken for one past it",
-        variant: Variant::Shape(|| Box::new(ThinSteps(Some(Bug::StraddlingRead)))),
-    },
+    device!(
+        ThinSteps,
+        "thin-steps",
+        Legal,
+        None,
+        "database files with autogrow, dynamic images: set_len first, then write"
+    ),
+    device!(
+        ThinSteps,
+        "thin-steps-shrunk",
+        Concurrency,
+        Some(Bug::Shrunk),
+        "two writers extend it at once, and the lesser length comes last: classic"
+    ),
+    device!(
+        ThinSteps,
+        "thin-steps-past-the-end",
+        Bounds,
+        Some(Bug::PastTheEnd),
+        "the last step is a whole one, and the device ends before"
+    ),
+    device!(
+        ThinSteps,
+        "thin-steps-straddling-read",
+        Bounds,
+        Some(Bug::StraddlingRead),
+        "a read across the end of the file is taken for one past it"
+    ),
 ];
 
 struct ThinSteps(Option<Bug>);

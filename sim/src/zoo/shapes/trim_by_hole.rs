@@ -2,7 +2,7 @@
 
 use super::files::{Latch, lock, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -19,30 +19,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "trim-by-hole",
-        class: Class::Legal,
-        origin: "discard=unmap, and the loop driver: fallocate(2) punches a hole",
-        variant: Variant::Shape(|| Box::new(TrimByHole(None))),
-    },
-    ZooDevice {
-        name: "trim-by-hole-batched",
-        class: Class::Bounds,
-        origin: "discards collected until the next flush, which erase what was written since",
-        variant: Variant::Shape(|| Box::new(TrimByHole(Some(Bug::Batched)))),
-    },
-    ZooDevice {
-        name: "hole-of-whole-pages",
-        class: Class::Bounds,
-        origin: "zeroing by discard, but for the ends that are not aligned: classic",
-        variant: Variant::Shape(|| Box::new(TrimByHole(Some(Bug::WholePagesOnly)))),
-    },
-    ZooDevice {
-        name: "hole-error-is-unsupported",
-        class: Class::Loud,
-        origin: "EOPNOTSUPP may be ignored, and with it every other errno is",
-        variant: Variant::Shape(|| Box::new(TrimByHole(Some(Bug::AnyErrorIsUnsupported)))),
-    },
+    device!(
+        TrimByHole,
+        "trim-by-hole",
+        Legal,
+        None,
+        "discard=unmap, and the loop driver: fallocate(2) punches a hole"
+    ),
+    device!(
+        TrimByHole,
+        "trim-by-hole-batched",
+        Bounds,
+        Some(Bug::Batched),
+        "discards collected until the next flush, which erase what was written since"
+    ),
+    device!(
+        TrimByHole,
+        "hole-of-whole-pages",
+        Bounds,
+        Some(Bug::WholePagesOnly),
+        "zeroing by discard, but for the ends that are not aligned: classic"
+    ),
+    device!(
+        TrimByHole,
+        "hole-error-is-unsupported",
+        Loud,
+        Some(Bug::AnyErrorIsUnsupported),
+        "EOPNOTSUPP may be ignored, and with it every other errno is"
+    ),
 ];
 
 /// What a file system allocates at once, in bytes.

@@ -7,7 +7,7 @@
 
 use super::files::{Latch, lock, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -28,42 +28,48 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "trim-by-map",
-        class: Class::Legal,
-        origin: "an allocation map beside the data, as VHDX has one",
-        variant: Variant::Shape(|| Box::new(TrimByMap(None))),
-    },
-    ZooDevice {
-        name: "trim-by-map-before-data",
-        class: Class::Durability,
-        origin: "metadata durable before its data: ext4 with data=writeback, classic",
-        variant: Variant::Shape(|| Box::new(TrimByMap(Some(Bug::MapBeforeData)))),
-    },
-    ZooDevice {
-        name: "trim-by-map-newer-than-data",
-        class: Class::Durability,
-        origin: "the map is copied after the data was synced, with bits of later writes",
-        variant: Variant::Shape(|| Box::new(TrimByMap(Some(Bug::MapTakenLate)))),
-    },
-    ZooDevice {
-        name: "trim-by-map-first-bit-only",
-        class: Class::Caching,
-        origin: "only the first block of a write is marked as written: classic",
-        variant: Variant::Shape(|| Box::new(TrimByMap(Some(Bug::FirstBitOnly)))),
-    },
-    ZooDevice {
-        name: "trim-by-map-asked-late",
-        class: Class::Concurrency,
-        origin: "data is read before its map is asked, and a write comes between: classic",
-        variant: Variant::Shape(|| Box::new(TrimByMap(Some(Bug::AskedAfterRead)))),
-    },
-    ZooDevice {
-        name: "trim-by-map-fua-data-only",
-        class: Class::Durability,
-        origin: "fua syncs the data, and not the metadata that makes it visible",
-        variant: Variant::Shape(|| Box::new(TrimByMap(Some(Bug::FuaDataOnly)))),
-    },
+    device!(
+        TrimByMap,
+        "trim-by-map",
+        Legal,
+        None,
+        "an allocation map beside the data, as VHDX has one"
+    ),
+    device!(
+        TrimByMap,
+        "trim-by-map-before-data",
+        Durability,
+        Some(Bug::MapBeforeData),
+        "metadata durable before its data: ext4 with data=writeback, classic"
+    ),
+    device!(
+        TrimByMap,
+        "trim-by-map-newer-than-data",
+        Durability,
+        Some(Bug::MapTakenLate),
+        "the map is copied after the data was synced, with bits of later writes"
+    ),
+    device!(
+        TrimByMap,
+        "trim-by-map-first-bit-only",
+        Caching,
+        Some(Bug::FirstBitOnly),
+        "only the first block of a write is marked as written: classic"
+    ),
+    device!(
+        TrimByMap,
+        "trim-by-map-asked-late",
+        Concurrency,
+        Some(Bug::AskedAfterRead),
+        "data is read before its map is asked, and a write comes between: classic"
+    ),
+    device!(
+        TrimByMap,
+        "trim-by-map-fua-data-only",
+        Durability,
+        Some(Bug::FuaDataOnly),
+        "fua syncs the data, and not the metadata that makes it visible"
+    ),
 ];
 
 struct TrimByMap(Option<Bug>);

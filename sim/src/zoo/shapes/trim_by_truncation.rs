@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -19,30 +19,34 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "trim-by-truncation",
-        class: Class::Legal,
-        origin: "a tail cut off and put on again: ftruncate(2) twice gives back space everywhere",
-        variant: Variant::Shape(|| Box::new(TrimByTruncation(None))),
-    },
-    ZooDevice {
-        name: "truncation-cuts-growth",
-        class: Class::Concurrency,
-        origin: "the file has grown since its length was asked for: check, then act",
-        variant: Variant::Shape(|| Box::new(TrimByTruncation(Some(Bug::CutsGrowth)))),
-    },
-    ZooDevice {
-        name: "truncation-rounded",
-        class: Class::Bounds,
-        origin: "the cut is rounded up to a page, and what lies before it stays as it was",
-        variant: Variant::Shape(|| Box::new(TrimByTruncation(Some(Bug::Rounded)))),
-    },
-    ZooDevice {
-        name: "truncation-error-swallowed",
-        class: Class::Loud,
-        origin: "a discard is only advice, and so is its errno",
-        variant: Variant::Shape(|| Box::new(TrimByTruncation(Some(Bug::ErrorSwallowed)))),
-    },
+    device!(
+        TrimByTruncation,
+        "trim-by-truncation",
+        Legal,
+        None,
+        "a tail cut off and put on again: ftruncate(2) twice gives back space everywhere"
+    ),
+    device!(
+        TrimByTruncation,
+        "truncation-cuts-growth",
+        Concurrency,
+        Some(Bug::CutsGrowth),
+        "the file has grown since its length was asked for: check, then act"
+    ),
+    device!(
+        TrimByTruncation,
+        "truncation-rounded",
+        Bounds,
+        Some(Bug::Rounded),
+        "the cut is rounded up to a page, and what lies before it stays as it was"
+    ),
+    device!(
+        TrimByTruncation,
+        "truncation-error-swallowed",
+        Loud,
+        Some(Bug::ErrorSwallowed),
+        "a discard is only advice, and so is its errno"
+    ),
 ];
 
 struct TrimByTruncation(Option<Bug>);

@@ -5,7 +5,7 @@
 use super::files::{Latch, checksum, number, read_full, with_numbers, write_full};
 use super::shadow::{self, Commit, Shadow, map_length};
 use super::shell::{Answer, Shell};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -22,56 +22,58 @@ enum Bug {
     SeenIsDurable,
 }
 
-macro_rules! device {
-    ($name:literal, $class:ident, $bug:expr, $origin:literal) => {
-        ZooDevice {
-            name: $name,
-            class: Class::$class,
-            origin: $origin,
-            variant: Variant::Shape(|| Box::new(TwoSuperblocks($bug))),
-        }
-    };
-}
-
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    device!("two-superblocks", Legal, None, "LMDB, f2fs, ZFS: superblocks written in turn"),
     device!(
+        TwoSuperblocks,
+        "two-superblocks",
+        Legal,
+        None,
+        "LMDB, f2fs, ZFS: superblocks written in turn"
+    ),
+    device!(
+        TwoSuperblocks,
         "superblock-before-data",
         Reopen,
         Some(Bug::Shadow(shadow::Bug::DataNotSynced)),
         "one sync for the superblock and what it points to: btrfs on disks that ignore flushes"
     ),
     device!(
+        TwoSuperblocks,
         "superblock-frees-early",
         Reopen,
         Some(Bug::Shadow(shadow::Bug::FreedEarly)),
         "a block is reused before the map that frees it is committed: btrfs, LMDB, classic"
     ),
     device!(
+        TwoSuperblocks,
         "superblocks-at-once",
         Reopen,
         Some(Bug::BothAtOnce),
         "both copies are written without a sync between them: classic"
     ),
     device!(
+        TwoSuperblocks,
         "superblock-not-in-turn",
         Reopen,
         Some(Bug::SameSlot),
         "the live copy is overwritten and the spare one is not: classic"
     ),
     device!(
+        TwoSuperblocks,
         "superblock-generation-restarts",
         Reopen,
         Some(Bug::GenerationRestarts),
         "generations count from 1 at each opening, below those on disk: classic"
     ),
     device!(
+        TwoSuperblocks,
         "superblock-checksum-ignored",
         Reopen,
         Some(Bug::ChecksumIgnored),
         "the newest superblock counts, torn or not: classic"
     ),
     device!(
+        TwoSuperblocks,
         "superblock-seen-is-durable",
         Durability,
         Some(Bug::SeenIsDurable),

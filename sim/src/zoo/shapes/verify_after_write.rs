@@ -3,7 +3,7 @@
 
 use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
-use crate::zoo::{Class, Variant, ZooDevice};
+use crate::zoo::ZooDevice;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -18,24 +18,27 @@ enum Bug {
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
-    ZooDevice {
-        name: "verify-after-write",
-        class: Class::Legal,
-        origin: "SCSI's WRITE AND VERIFY: what was written is read back and compared",
-        variant: Variant::Shape(|| Box::new(VerifyAfterWrite(None))),
-    },
-    ZooDevice {
-        name: "verify-in-background",
-        class: Class::Concurrency,
-        origin: "a check that runs after the answer, and mends what was written since",
-        variant: Variant::Shape(|| Box::new(VerifyAfterWrite(Some(Bug::InBackground)))),
-    },
-    ZooDevice {
-        name: "verify-instead-of-errno",
-        class: Class::Loud,
-        origin: "the result of a write is not looked at, as the check will tell",
-        variant: Variant::Shape(|| Box::new(VerifyAfterWrite(Some(Bug::InsteadOfErrno)))),
-    },
+    device!(
+        VerifyAfterWrite,
+        "verify-after-write",
+        Legal,
+        None,
+        "SCSI's WRITE AND VERIFY: what was written is read back and compared"
+    ),
+    device!(
+        VerifyAfterWrite,
+        "verify-in-background",
+        Concurrency,
+        Some(Bug::InBackground),
+        "a check that runs after the answer, and mends what was written since"
+    ),
+    device!(
+        VerifyAfterWrite,
+        "verify-instead-of-errno",
+        Loud,
+        Some(Bug::InsteadOfErrno),
+        "the result of a write is not looked at, as the check will tell"
+    ),
 ];
 
 struct VerifyAfterWrite(Option<Bug>);
