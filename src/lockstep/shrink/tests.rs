@@ -72,6 +72,10 @@ fn a_long_scenario_shrinks_as_far() {
     for step in calm.iter_mut().filter(|step| matches!(step.op, Op::Flush | Op::Close)) {
         step.op = Op::Barrier;
     }
+    // One that another client meets late would keep the last write from being made.
+    for step in &mut calm {
+        step.faults.retain(|fault| !fault.kind.stays());
+    }
     let length = scenario.device.block_size.into();
     let lossy = [
         Op::Crash(CrashPolicy::None),

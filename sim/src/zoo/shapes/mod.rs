@@ -7,8 +7,8 @@
 //!
 //! **Invariant:** a shape promises no more than it keeps, and a bug is one `if`.
 
-/// An entry of the catalogue: the shape, which is made with its bug if it has one, then name, class,
-/// bug and origin.
+/// An entry of the catalogue: the shape, its name and class, the bug that it is made with if it has
+/// one, and the origin.
 macro_rules! device {
     ($shape:ident, $name:literal, $class:ident, $bug:expr, $origin:literal) => {
         crate::zoo::ZooDevice {
