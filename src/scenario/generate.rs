@@ -287,8 +287,8 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Calls of a device with tasks take their time more often, so that requests overlap between two
-    /// calls of another.
+    /// Calls of a device with tasks take their time more often, so that requests overlap between
+    /// two calls of another.
     fn take_time(&mut self, step: &mut Step) {
         if !self.accepts.makes_many_calls() || !self.faults.chance(1, 6) {
             return;
