@@ -67,10 +67,10 @@ pub struct CallReport {
     pub met: SmallVec<[Fault; 2]>,
     /// Raw calls that failed while it was under way, whoever made them. Only where requests do not
     /// make their raw calls themselves: see [`Rules::own_calls`].
-    pub causes: SmallVec<[Cause; 1]>,
+    pub causes: Vec<Cause>,
     /// Failures that no request may have told of yet, of calls that tasks made, or requests that
     /// said `Ok` all the same. Only without [`Rules::own_calls`].
-    pub owed: SmallVec<[DeviceError; 1]>,
+    pub owed: Vec<DeviceError>,
     /// Sectors that were left torn under it although the device did what it can.
     pub unmendable: SmallVec<[u64; 2]>,
     /// Sectors that reads found torn for the moment by another operation's unfinished write.
@@ -168,7 +168,7 @@ pub(super) struct Operations {
     pending: Vec<Pending>,
     /// While set, no planned fault is met: the harness is reading back.
     pub(super) calm: bool,
-    owed: SmallVec<[DeviceError; 1]>,
+    owed: Vec<DeviceError>,
     pub(super) failed_syncs: Vec<FailedSync>,
     /// Faults that calls of tasks met since they were last handed over.
     pub(super) met_by_tasks: Vec<FaultKind>,

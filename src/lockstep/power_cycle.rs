@@ -217,7 +217,8 @@ impl<'a> Session<'a> {
         let promises = &self.promises;
         let surfaced = report.met.iter().filter_map(|fault| fault.kind.surfaces());
         let errors: SmallVec<[DeviceError; 2]> = surfaced.filter(|_| promises.own_calls).collect();
-        let causes: SmallVec<[Cause; 1]> = report
+        // Without a cause, and that is the rule, this allocates nothing.
+        let causes: Vec<Cause> = report
             .causes
             .iter()
             .map(|it| Cause { error: it.error, bytes: it.bytes.clone(), sync: it.sync })
