@@ -12,6 +12,7 @@ mod cache;
 mod calls;
 mod catalogue;
 mod contention;
+mod files;
 mod headers;
 mod memory;
 mod plain;

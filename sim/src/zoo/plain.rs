@@ -1,5 +1,6 @@
 //! A device over a file, written anew in as few lines as do, for bugs inside its loops.
 
+use super::files::retry;
 use super::wrapper::Answer;
 use blocktwin::device::{
     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
@@ -9,7 +10,6 @@ use blocktwin::disk::SimFile;
 use blocktwin::file::BackingFile;
 use blocktwin::scenario::{DeviceSpec, Trim};
 use futures::lock::Mutex;
-use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,19 +40,6 @@ pub(super) struct Plain {
     closed: AtomicBool,
     sync_failed: AtomicBool,
     syncing: Mutex<()>,
-}
-
-/// Tries again for as long as a signal comes in between.
-async fn uninterrupted<T, F>(mut call: impl FnMut() -> F) -> io::Result<T>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    loop {
-        match call().await {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
 }
 
 impl Plain {
@@ -98,7 +85,7 @@ impl Plain {
         let serialised = self.bug != Some(Bug::SyncsUnserialised);
         let _alone = if serialised { Some(self.syncing.lock().await) } else { None };
         self.check_sync()?;
-        let synced = uninterrupted(|| self.file.sync_data()).await;
+        let synced = retry(|| self.file.sync_data()).await;
         if synced.is_err() && self.bug != Some(Bug::FailedSyncForgotten) {
             self.sync_failed.store(true, Ordering::Relaxed);
         }
@@ -107,7 +94,7 @@ impl Plain {
 
     async fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
         if self.bug != Some(Bug::EintrLoopsForever) {
-            return uninterrupted(|| self.file.write_at(data, offset)).await;
+            return retry(|| self.file.write_at(data, offset)).await;
         }
         let mut left = data;
         loop {
@@ -244,7 +231,7 @@ impl Device for Plain {
             return Ok(());
         }
         if self.spec.trim == Trim::PunchHole {
-            return Ok(uninterrupted(|| self.file.punch_hole(offset, length)).await?);
+            return Ok(retry(|| self.file.punch_hole(offset, length)).await?);
         }
         let scribble = vec![0xab; self.spec.block_size as usize];
         while at < range.end {

@@ -1,9 +1,9 @@
 //! A write-through cache, as dm-cache and bcache have it in that mode: reads are served from the
 //! cache, and writes go to the file first and then into the cache.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;

@@ -8,16 +8,16 @@
 //! Each sector of the table has a sum of its own, and its number in it. What was written of it is
 //! read back: a write that went nowhere leaves an old table, which looks like a good one.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;
 use blocktwin::model::{Promises, TrimEffect};
 use blocktwin::scenario::{Accepts, DeviceSpec};
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -210,7 +210,7 @@ impl Subject for Checksummed {
 
 impl Summed {
     fn blocks(&self) -> MutexGuard<'_, Vec<Block>> {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.blocks)
     }
 
     fn sum(&self, number: usize, bytes: &[u8]) -> u64 {

@@ -7,6 +7,7 @@
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::lock;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -82,10 +83,6 @@ struct Pool {
     world: World,
     calls: Arc<Mutex<Calls>>,
     bug: Option<Bug>,
-}
-
-fn lock(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
-    calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A call is under way for as long as this lives. Who waits for it waits for the sender to go.

@@ -5,16 +5,16 @@
 //! codec knows what counts up: two words, and by how much all pairs of words differ from the pair
 //! before.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
 use blocktwin::lockstep::Subject;
 use blocktwin::model::{Promises, TrimEffect};
 use blocktwin::scenario::{Accepts, DeviceSpec};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -199,7 +199,7 @@ impl Subject for Compressed {
 
 impl Blocks {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The number of the block at this offset.

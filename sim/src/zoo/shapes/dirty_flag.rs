@@ -4,9 +4,9 @@
 //! flag is set durably before the first change, and cleared when the summary is durable. Where the
 //! flag is found set, the length of the file tells how much was written.
 
-use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;

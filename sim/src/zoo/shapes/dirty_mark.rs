@@ -5,9 +5,9 @@
 //! a write ends, however it ends; and while one is under way, a flush always syncs. What was
 //! written and not synced before the device was opened has no mark, so opening it syncs.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;

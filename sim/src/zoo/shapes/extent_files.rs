@@ -6,9 +6,9 @@
 //! POSIX has it. A name whose unlinking failed, or was dropped, may still be there: it is unlinked
 //! before it is used again, and before a flush returns.
 
-use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -18,7 +18,7 @@ use blocktwin::scenario::DeviceSpec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -160,7 +160,7 @@ impl Subject for ExtentFiles {
 
 impl Extents {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The extents that a range of the device reaches, each with the bytes of it.

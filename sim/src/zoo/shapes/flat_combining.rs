@@ -7,13 +7,14 @@
 use super::in_place::{self, InPlace, Request};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::lock;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
 use blocktwin::model::Promises;
 use blocktwin::scenario::DeviceSpec;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -66,10 +67,6 @@ struct Combiner {
     /// Whoever has this performs what is in the list.
     combining: futures::lock::Mutex<()>,
     bug: Option<Bug>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Combiner {

@@ -1,9 +1,9 @@
 //! A write-back cache with a flusher, as bcache and the page cache have it: writes go to memory,
 //! and a task on a timer writes to the file what is dirty. A flush writes the rest.
 
-use super::files::{Latch, lock, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::exec::JoinHandle;

@@ -1,9 +1,9 @@
 //! Header and data in one file, as QEMU's `parallels` and VirtualBox's fixed VDI have them: the
 //! first sector says how large the device is, and block 0 lies behind it.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;

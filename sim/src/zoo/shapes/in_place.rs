@@ -1,7 +1,7 @@
 //! Blocks in place in one file, and what requests do to them.
 
-use super::files::{Latch, read_full, read_sectors, retry, write_full};
 use super::shell::{Answer, Store};
+use crate::zoo::files::{Latch, read_full, read_sectors, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;

@@ -3,10 +3,10 @@
 //! checkpoint, copies what is in the journal to where it belongs, syncs that, and only then begins
 //! the journal anew, under another epoch. At opening the journal is replayed by a checkpoint too.
 
-use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::records::Records;
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::exec::JoinHandle;

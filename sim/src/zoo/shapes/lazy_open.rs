@@ -1,9 +1,9 @@
 //! Nothing is touched before the first request, as image libraries open files on demand: only then
 //! the file is opened, and its length read. Reads past that length are zeros without a call.
 
-use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;

@@ -6,10 +6,10 @@
 //! The copy at opening is no luxury. Behind the end of the log there may be records that a crash
 //! left, and what is read there may never have become durable, if a sync has failed before.
 
-use super::files::{Latch, create_anew, retry};
 use super::records::Records;
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, create_anew, retry};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;

@@ -7,9 +7,9 @@
 //! differ: after a crash, and where a write was dropped half way. So the second is written first,
 //! and nobody has seen what only it holds.
 
-use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;
@@ -17,7 +17,7 @@ use blocktwin::lockstep::Subject;
 use blocktwin::model::{Promises, TrimEffect};
 use blocktwin::scenario::{Accepts, DeviceSpec};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -174,7 +174,7 @@ impl Subject for Mirrored {
 
 impl Mirror {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn is_good(&self, leg: usize) -> bool {

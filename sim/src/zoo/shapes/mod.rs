@@ -29,7 +29,6 @@ mod dirty_flag;
 mod dirty_mark;
 mod elevator;
 mod extent_files;
-mod files;
 mod flat_combining;
 mod flusher_write_back;
 mod group_commit;

@@ -4,9 +4,9 @@
 //! in it are durable. Each opening commits the overlay to the base first, as `qemu-img commit`
 //! does, and empties it.
 
-use super::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, number, read_full, retry, with_numbers, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;

@@ -1,9 +1,9 @@
 //! Pages of eight blocks that are read, changed and written back, as SSDs, RAID 5 and disks that
 //! emulate sectors of 512 bytes do it. A neighbour that was read wrong is written back wrong.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;

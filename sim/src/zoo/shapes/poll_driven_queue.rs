@@ -7,6 +7,7 @@
 use super::in_place::{self, InPlace, Performed, Queue, Queued, Request};
 use super::shell::Shell;
 use crate::zoo::ZooDevice;
+use crate::zoo::files::lock;
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::lockstep::Subject;
@@ -14,7 +15,7 @@ use blocktwin::model::Promises;
 use blocktwin::scenario::DeviceSpec;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -58,7 +59,7 @@ struct Chain {
 impl Chain {
     fn queue(&self, request: Request) -> Shared<BoxFuture<'static, Performed>> {
         let (disk, bug) = (self.disk.clone(), self.bug);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         let ahead = last.take();
         let performed = async move {
             if let Some(ahead) = ahead {
@@ -85,7 +86,7 @@ impl Queue for Chain {
 
     /// What was dropped may be queued still, and will not be done.
     async fn close(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.last) = None;
     }
 }
 

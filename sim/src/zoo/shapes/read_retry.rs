@@ -1,9 +1,9 @@
 //! A failed read is tried again up to three times before its error is surfaced, as Linux does for
 //! SCSI disks, and InnoDB for its pages.
 
-use super::files::{Latch, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;

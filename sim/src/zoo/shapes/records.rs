@@ -4,8 +4,8 @@
 //! and the block. Its checksum tells whether all of it is there; the epoch, whether it belongs to
 //! this use of the file.
 
-use super::files::{checksum, number, read_full, with_numbers, write_full};
 use super::shell::Answer;
+use crate::zoo::files::{checksum, number, read_full, with_numbers, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::SimFile;
 use blocktwin::scenario::DeviceSpec;

@@ -2,8 +2,8 @@
 //! free place, and a map says where each block is. What is durable is the map that was committed
 //! last, with all the places that it names. So a flush syncs the data, and then commits the map.
 
-use super::files::{Latch, number, read_full, write_full};
 use super::shell::{Answer, Store};
+use crate::zoo::files::{Latch, number, read_full, write_full};
 use blocktwin::disk::SimFile;
 use blocktwin::scenario::DeviceSpec;
 use futures::lock::Mutex;

@@ -1,6 +1,6 @@
 //! What devices have in common whatever their shape: they check requests, and close.
 
-use super::files::Latch;
+use crate::zoo::files::Latch;
 use blocktwin::device::{
     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
     WriteOptions,

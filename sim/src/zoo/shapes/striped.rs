@@ -1,9 +1,9 @@
 //! RAID 0 over two files, as Linux md, LVM and ZFS stripe over disks: units of two blocks go to the
 //! one file and to the other in turn, and a flush syncs both.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;

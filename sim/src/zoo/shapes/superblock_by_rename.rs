@@ -1,10 +1,10 @@
 //! A superblock in a small file of its own, which is replaced by renaming a new one over it, as
 //! LevelDB does with CURRENT, etcd and Kafka with their checkpoints. It is the map of a [`Shadow`].
 
-use super::files::{Latch, create_anew, read_full, retry, write_full};
 use super::shadow::{self, Commit, Shadow, map_length};
 use super::shell::{Answer, Shell};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, create_anew, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, World};
 use blocktwin::file::BackingFile;

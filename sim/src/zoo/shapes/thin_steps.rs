@@ -1,9 +1,9 @@
 //! A thin file that grows in steps of several blocks, as database files and dynamic images do: a
 //! write past its end extends it first, by whole steps. What was never written reads as zeros.
 
-use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;

@@ -1,8 +1,8 @@
 //! A trim punches a hole, as VMMs do for `discard=unmap`, and the loop driver for every discard.
 
-use super::files::{Latch, lock, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;

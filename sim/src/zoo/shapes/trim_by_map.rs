@@ -5,9 +5,9 @@
 //! clear on the disk only once the data that was written since is there: a flush takes the map as
 //! it is, makes the data durable, and only then that map.
 
-use super::files::{Latch, lock, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, lock, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::file::BackingFile;

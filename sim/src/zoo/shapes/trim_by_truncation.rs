@@ -1,9 +1,9 @@
 //! A trim that reaches the end of the device cuts the file there and extends it again, as loop
 //! devices and image tools do where a file system cannot punch holes. Elsewhere it writes zeros.
 
-use super::files::{Latch, read_full, retry, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;

@@ -2,10 +2,10 @@
 //! uberblocks. Each has a generation, the map of a [`Shadow`], and a checksum over both. The newer
 //! of those that are whole counts, so that a torn one leaves the one before it.
 
-use super::files::{Latch, checksum, number, read_full, with_numbers, write_full};
 use super::shadow::{self, Commit, Shadow, map_length};
 use super::shell::{Answer, Shell};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, checksum, number, read_full, with_numbers, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;

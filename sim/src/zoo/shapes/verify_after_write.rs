@@ -1,9 +1,9 @@
 //! Every write is read back and compared, and done once more if it differs, as SCSI's `WRITE AND
 //! VERIFY` and the drivers of optical drives do.
 
-use super::files::{Latch, read_full, write_full};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{Latch, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::lockstep::Subject;
