@@ -23,6 +23,7 @@ const CASES: &[(&str, &str, i32, &str)] = &[
     // What a read has in hand is not mended by a write that ends before it.
     ("misread-in-flight", "actor", 0, "passed"),
     ("misread-in-flight", "elevator", 0, "passed"),
+    ("misread-under-write-in-flight", "cache-write-through", 0, "passed"),
     ("page-misread-under-write-in-flight", "pages-of-eight", 0, "passed"),
     ("page-misread-then-crash", "pages-of-eight", 0, "passed"),
     // A cause may be in the same page.

@@ -46,7 +46,7 @@ mod tests;
 pub use crash::CrashPolicy;
 pub use fault::{Call, Dirty, Fault, FaultClass, FaultKind};
 pub use medium::Medium;
-pub use operations::{CallReport, Caller, Cause, FailedSync, Rules};
+pub use operations::{CallReport, Caller, Cause, Ending, FailedSync, Rules};
 pub use state::{CrashReport, RawCall};
 pub use watch::SectorState;
 pub use world::{DISK, SimFile, World};
@@ -241,7 +241,10 @@ impl SimDisk {
     /// `op` makes no more raw calls: reports what they met. `given_up` where the operation had no
     /// chance to go on, as its future was dropped.
     pub fn end(&self, op: u32, given_up: bool) -> CallReport {
-        self.shared.lock().end(op, given_up, false)
+        let mut report = CallReport::default();
+        let ending = if given_up { Ending::Dropped } else { Ending::Ok };
+        self.shared.lock().end(op, ending, &mut report);
+        report
     }
 
     /// The power fails and comes back. Operations under way are no more; tasks are for the runtime
@@ -345,20 +348,19 @@ impl SimDisk {
         self.shared.lock().drain(&mut each);
     }
 
-    /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one. `told` where the
-    /// operation answered with an error.
+    /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one, in the memory of an
+    /// earlier report.
     pub fn end_noting(
         &self,
         op: u32,
-        given_up: bool,
-        told: bool,
+        ending: Ending,
+        report: &mut CallReport,
         mut each: impl FnMut(&RawCall, &[SectorState]),
-    ) -> CallReport {
+    ) {
         self.shared.called.store(false, Ordering::Relaxed);
         let mut state = self.shared.lock();
-        let report = state.end(op, given_up, told);
+        state.end(op, ending, report);
         state.drain(&mut each);
-        report
     }
 
     /// What tasks have met since the last time; nothing without tasks.

@@ -83,6 +83,37 @@ pub struct CallReport {
     pub overtaken: u32,
 }
 
+impl CallReport {
+    /// As a new one, in the memory of this one.
+    fn clear(&mut self) {
+        self.met.clear();
+        self.causes.clear();
+        self.owed.clear();
+        self.unmendable.clear();
+        self.torn.clear();
+        self.unreliable.clear();
+        (self.calls, self.escaped, self.overtaken) = (0, None, 0);
+    }
+}
+
+/// How an operation ended, as far as its raw calls go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It succeeded.
+    Ok,
+    /// It answered with an error, and so has told of what failed.
+    Failed,
+    /// It had no chance to go on, as its future was dropped.
+    Dropped,
+}
+
+impl Ending {
+    /// How an operation ended that has given an answer.
+    pub fn answered(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Failed }
+    }
+}
+
 /// How the files under a device behave, which depends on what the device promises and takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -162,7 +193,8 @@ struct Pending {
 /// The operations under way, the faults that wait for a raw call, and failures yet to be told.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
-    /// Those under way come first; the others have ended and are kept for their memory.
+    /// Those under way come first; the others have ended and are kept for their memory, with a
+    /// report that is empty.
     slots: Vec<Operation>,
     under_way: usize,
     pending: Vec<Pending>,
@@ -186,6 +218,7 @@ impl Operations {
 
     /// Nothing is under way any more, and nothing is owed.
     pub(super) fn crash(&mut self) {
+        self.active().iter_mut().for_each(|operation| operation.report.clear());
         (self.under_way, self.calm) = (0, false);
         self.reopened();
     }
@@ -218,21 +251,21 @@ impl Operations {
         operation.op = op;
         operation.faults.clear();
         operation.faults.extend_from_slice(faults);
-        operation.report = CallReport::default();
         (operation.used, operation.task_calls) = (0, 0);
     }
 
-    /// The operation makes no more raw calls. `told` where it answered an error.
-    pub(super) fn end(&mut self, op: u32, told: bool, rules: &Rules) -> Option<CallReport> {
-        let at = self.active().iter().position(|it| it.op == op)?;
+    /// The operation makes no more raw calls: fills its report, which is empty. False where
+    /// there is no such operation.
+    fn end(&mut self, op: u32, ending: Ending, rules: &Rules, report: &mut CallReport) -> bool {
+        let Some(at) = self.active().iter().position(|it| it.op == op) else { return false };
         self.under_way -= 1;
         if at != self.under_way {
             self.slots.swap(at, self.under_way);
         }
         let operation = &mut self.slots[self.under_way];
-        let mut report = std::mem::take(&mut operation.report);
+        std::mem::swap(report, &mut operation.report);
         if rules.own_calls {
-            return Some(report);
+            return true;
         }
         let unmet =
             operation.faults.iter().zip(0_u32..).filter(|(_, at)| operation.used >> at & 1 == 0);
@@ -242,14 +275,14 @@ impl Operations {
             after: fault.call.saturating_sub(calls),
         }));
         report.owed.extend_from_slice(&self.owed);
-        if !told {
+        if ending != Ending::Failed {
             for cause in report.causes.iter().filter(|it| it.caller.op == op && it.may_be_owed()) {
                 if !self.owed.contains(&cause.error) {
                     self.owed.push(cause.error);
                 }
             }
         }
-        Some(report)
+        true
     }
 
     /// A task reached for this byte, past the device's part of the file, for whoever is under way.
@@ -336,16 +369,16 @@ impl State {
     }
 
     /// The operation `op` makes no more raw calls; see [`SimDisk::end`](super::SimDisk::end).
-    pub(super) fn end(&mut self, op: u32, given_up: bool, told: bool) -> CallReport {
-        let Some(mut report) = self.operations.end(op, told, &self.rules) else {
-            return CallReport::default();
-        };
+    pub(super) fn end(&mut self, op: u32, ending: Ending, report: &mut CallReport) {
+        report.clear();
+        if !self.operations.end(op, ending, &self.rules, report) {
+            return;
+        }
         for at in 0..self.files.len() {
             if self.files[at].has_torn() {
-                self.settle_torn(at, op, given_up, &mut report);
+                self.settle_torn(at, op, ending == Ending::Dropped, report);
             }
         }
-        report
     }
 
     /// What `op` has left torn is an unsynced change like any other from now on. It is excused

@@ -207,12 +207,12 @@ impl SimFile {
         Self { shared: Arc::clone(shared), boot, file: 0 }
     }
 
-    async fn call<T>(
+    fn call<T: Send>(
         &self,
         work: impl FnOnce(&mut State, Caller, FileId) -> Answer<T> + Send,
-    ) -> io::Result<T> {
+    ) -> impl Future<Output = io::Result<T>> + Send {
         let file = self.file;
-        self.shared.call(self.boot, |state, caller| work(state, caller, file)).await
+        self.shared.call(self.boot, move |state, caller| work(state, caller, file))
     }
 }
 
@@ -271,14 +271,6 @@ impl Shared {
         work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
     ) -> io::Result<T> {
         let _under_way = UnderWay::new(self);
-        self.raw(boot, work).await
-    }
-
-    async fn raw<T>(
-        &self,
-        boot: u32,
-        work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
-    ) -> io::Result<T> {
         yield_now().await;
         self.check_boot(boot)?;
         let caller = self.caller();
@@ -319,9 +311,9 @@ impl Shared {
     }
 
     async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {
-        let _under_way = UnderWay::new(self);
         let syncing: Syncing =
-            self.raw(boot, |state, caller| state.begin_sync(caller, file)).await?;
+            self.call(boot, |state, caller| state.begin_sync(caller, file)).await?;
+        let _under_way = UnderWay::new(self);
         yield_now().await;
         self.check_boot(boot)?;
         let mut state = self.lock();

@@ -5,14 +5,14 @@ use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, CrashPolicy, FaultClass, SimDisk};
+use crate::disk::{CallReport, CrashPolicy, Ending, FaultClass, SimDisk};
 use crate::exec::Halt;
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{Future, pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, Waker};
 
 /// What a read buffer holds before it is read into: nothing that the harness ever writes, and not
@@ -66,6 +66,8 @@ pub(super) struct Inner<'a> {
     gate: bool,
     /// Whom to wake when the last operation ends.
     waiting: Option<Waker>,
+    /// Of the operation that ended last; kept for its memory.
+    pub(super) report: CallReport,
 }
 
 impl<'a> Session<'a> {
@@ -88,6 +90,7 @@ impl<'a> Session<'a> {
             active: 0,
             gate: false,
             waiting: None,
+            report: CallReport::default(),
         };
         let spec = &scenario.device;
         let heap = u64::from(spec.heap).next_multiple_of(spec.block_size.into());
@@ -109,15 +112,17 @@ impl<'a> Session<'a> {
 
     /// Runs a future of the device's: the raw calls that it makes are those of `op`, and if it
     /// panics, that is the device's fault.
-    pub(super) async fn device<T>(&self, op: OpId, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
-        poll_fn(|context| {
+    pub(super) fn device<T>(
+        &self,
+        op: OpId,
+        mut future: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = T> {
+        poll_fn(move |context| {
             let before = self.disk.enter(op);
             let polled = self.in_device(|| future.as_mut().poll(context));
             self.disk.enter(before);
             polled
         })
-        .await
     }
 
     /// Runs code of the device's.
@@ -167,19 +172,18 @@ impl<'a> Session<'a> {
         self.disk.drain_journal(|raw, sectors| log.raw(raw, self.disk, sectors, salt));
     }
 
-    /// `op` makes no more raw calls. `given_up` where its future was dropped, and `told` where it
-    /// answered with an error.
+    /// `op` makes no more raw calls: fills its report.
     pub(super) fn end_calls(
         &self,
         op: OpId,
-        given_up: bool,
-        told: bool,
+        ending: Ending,
         log: &mut Log,
-    ) -> CallReport {
+        report: &mut CallReport,
+    ) {
         let salt = self.scenario.salt;
-        self.disk.end_noting(op, given_up, told, |raw, sectors| {
+        self.disk.end_noting(op, ending, report, |raw, sectors| {
             log.raw(raw, self.disk, sectors, salt);
-        })
+        });
     }
 
     /// What has happened beneath the device in nobody's name since the last time: the twin and the
@@ -301,8 +305,9 @@ impl<'a> Session<'a> {
     /// One operation, with what the step does to it.
     async fn operation<D: Device>(&self, device: &D, op: OpId, step: &Step, request: Request) {
         let begun = Cell::new(false);
-        let work = self.perform(device, op, step, request, &begun);
-        match disturbed(step, work).await {
+        // A future that was dropped is gone before anybody is told.
+        let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
+        match ended {
             Ended::Done(()) => {}
             Ended::Dropped if begun.get() => self.cancelled(op),
             Ended::Dropped => {}
@@ -334,7 +339,7 @@ impl<'a> Session<'a> {
         // Declared before the buffer, and so dropped after it.
         let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let allocated = self.device(op, device.allocate_buffer(size)).await;
+        let allocated = self.device(op, pin!(device.allocate_buffer(size))).await;
         if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
             return;
         }
@@ -353,17 +358,19 @@ impl<'a> Session<'a> {
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.device(op, device.read(offset, buffer.as_mut())).await
+                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.device(op, device.write(offset, buffer.as_ref(), options)).await
+                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
             }
-            Request::Trim { offset, length } => self.device(op, device.trim(offset, length)).await,
-            Request::Flush => self.device(op, device.flush()).await,
-            Request::Barrier => self.device(op, device.barrier()).await,
-            Request::Close => self.device(op, device.close()).await,
+            Request::Trim { offset, length } => {
+                self.device(op, pin!(device.trim(offset, length))).await
+            }
+            Request::Flush => self.device(op, pin!(device.flush())).await,
+            Request::Barrier => self.device(op, pin!(device.barrier())).await,
+            Request::Close => self.device(op, pin!(device.close())).await,
         };
         self.ended(op, request, result, buffer.as_slice());
     }
@@ -390,13 +397,13 @@ impl<'a> Session<'a> {
         let data = if matches!(request, Request::Read { .. }) { data } else { &[] };
         let mut inner = self.inner();
         self.note_facts(&mut inner);
-        let Inner { twin, log, stats, .. } = &mut *inner;
-        let report = self.end_calls(op, false, result.is_err(), log);
-        stats.ended(&report, result.is_err());
+        let Inner { twin, log, stats, report, .. } = &mut *inner;
+        self.end_calls(op, Ending::answered(result.is_ok()), log, report);
+        stats.ended(report, result.is_err());
         let span = request.span().filter(|span| span.1 > 0 && request.is_change());
         stats.changes += u64::from(span.is_some() && result.is_ok());
         let outcome = Outcome::Answered { result, data };
-        let judged = self.with_evidence(&report, |it| twin.end(op, outcome, it));
+        let judged = self.with_evidence(report, |it| twin.end(op, outcome, it));
         let read = result.is_ok() && judged.is_ok() && !data.is_empty();
         log.ended(op, result, if read { twin.seen() } else { &[] });
         let closed = twin.is_closed();
@@ -414,11 +421,11 @@ impl<'a> Session<'a> {
     fn cancelled(&self, op: OpId) {
         let mut inner = self.inner();
         self.note_facts(&mut inner);
-        let Inner { twin, log, stats, .. } = &mut *inner;
-        let report = self.end_calls(op, true, false, log);
-        stats.ended(&report, false);
+        let Inner { twin, log, stats, report, .. } = &mut *inner;
+        self.end_calls(op, Ending::Dropped, log, report);
+        stats.ended(report, false);
         stats.happened(FaultClass::Dropped, true);
-        let judged = self.with_evidence(&report, |it| twin.end(op, Outcome::Cancelled, it));
+        let judged = self.with_evidence(report, |it| twin.end(op, Outcome::Cancelled, it));
         log.cancelled(op);
         drop(inner);
         self.demand(op, judged);

@@ -9,7 +9,7 @@ use super::trace::Log;
 use super::waiting::{hang, panicked};
 use super::{Divergence, Options, Report, Verdict};
 use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
-use crate::disk::{CrashPolicy, FaultClass, SimDisk, World};
+use crate::disk::{CrashPolicy, Ending, FaultClass, SimDisk, World};
 use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime, yield_now};
 use crate::model::{Evidence, Kind, OpId, Promises, Twin, Violation};
 use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
@@ -17,6 +17,7 @@ use futures::FutureExt;
 use std::cell::Cell;
 use std::future::Future;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 
 const CLIENTS: [&str; MAX_CLIENTS as usize] = [
@@ -154,7 +155,8 @@ impl<S: Subject> Run<'_, '_, S> {
     fn create(&mut self) -> Result<(), Early> {
         let (session, subject, world) = (self.session, self.subject, self.world.clone());
         let spec = &session.scenario.device;
-        let making = session.device(0, subject.create(&world, spec));
+        let creating = pin!(subject.create(&world, spec));
+        let making = session.device(0, creating);
         if let Err(error) = self.drive(CREATING, making)? {
             let sentence = format!("the device could not be made although nothing fails: {error}");
             return Err((0, Violation::new(Kind::SpuriousError, sentence)).into());
@@ -346,8 +348,11 @@ impl<S: Subject> Run<'_, '_, S> {
             session.disk.begin(op, &step.faults);
             let (subject, spec, world) =
                 (self.subject, &session.scenario.device, self.world.clone());
-            let opening = session.device(op, subject.open(&world, spec));
-            let ended = self.drive(OPENING, disturbed(step, opening))?;
+            let ended = {
+                let opening = pin!(subject.open(&world, spec));
+                let opening = pin!(session.device(op, opening));
+                self.drive(OPENING, disturbed(step, opening))?
+            };
             step = &undisturbed;
             attempts += 1;
             match ended {
@@ -381,12 +386,12 @@ impl<S: Subject> Run<'_, '_, S> {
         let session = self.session;
         let mut inner = session.inner();
         session.note_facts(&mut inner);
-        let Inner { log, stats, .. } = &mut *inner;
-        let report = session.end_calls(op, false, failed.is_some(), log);
+        let Inner { log, stats, report, .. } = &mut *inner;
+        session.end_calls(op, Ending::answered(failed.is_none()), log, report);
         log.opened(failed.map_or(Ok(()), Err));
-        stats.met(&report, failed.is_some());
+        stats.met(report, failed.is_some());
         let promises = &session.promises;
-        let judged = session.with_evidence(&report, |it| judge_opening(failed, it, promises));
+        let judged = session.with_evidence(report, |it| judge_opening(failed, it, promises));
         judged.map_err(|violation| (op, violation).into())
     }
 
@@ -400,7 +405,8 @@ impl<S: Subject> Run<'_, '_, S> {
         }
         if self.runtime.has_tasks() {
             let given = Cell::new(false);
-            let waiting = session.device(0, allocate()).map(|it| given.set(it.is_ok()));
+            let waiting = pin!(allocate());
+            let waiting = session.device(0, waiting).map(|it| given.set(it.is_ok()));
             if self.drive_for(RELEASING, RELEASE, waiting).is_ok() && given.get() {
                 return Ok(());
             }
@@ -478,17 +484,17 @@ async fn read_piece<D: Device>(
     check: Check,
 ) -> Result<bool, Violation> {
     let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
-    let allocated = session.device(0, device.allocate_buffer(size)).await;
+    let allocated = session.device(0, pin!(device.allocate_buffer(size))).await;
     let mut buffer = allocated.map_err(unreadable)?;
     buffer.as_mut_slice().fill(UNREAD);
     session.disk.begin(0, &[]);
-    let read = session.device(0, device.read(offset, buffer.as_mut())).await;
+    let read = session.device(0, pin!(device.read(offset, buffer.as_mut()))).await;
     let mut inner = session.inner();
     session.note_facts(&mut inner);
-    let Inner { twin, log, .. } = &mut *inner;
-    let report = session.end_calls(0, false, read.is_err(), log);
+    let Inner { twin, log, report, .. } = &mut *inner;
+    session.end_calls(0, Ending::answered(read.is_ok()), log, report);
     let first = offset / u64::from(session.scenario.device.sector_size);
-    session.with_evidence(&report, |evidence| match read {
+    session.with_evidence(report, |evidence| match read {
         Err(error) if is_unreadable(error, evidence) => Ok(false),
         Err(error) => Err(unreadable(error)),
         Ok(()) => check(twin, first, buffer.as_slice(), evidence).map(|()| {

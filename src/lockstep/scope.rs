@@ -3,7 +3,7 @@
 use crate::disk::CrashPolicy;
 use crate::scenario::Step;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::Poll;
 
 /// How an operation's future ended.
@@ -17,10 +17,12 @@ pub(super) enum Ended<T> {
 }
 
 /// Runs `future`, which is suspended only as often as `step` allows.
-pub(super) async fn disturbed<T>(step: &Step, future: impl Future<Output = T>) -> Ended<T> {
-    let mut future = pin!(future);
+pub(super) fn disturbed<T>(
+    step: &Step,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> impl Future<Output = Ended<T>> {
     let mut suspended = 0;
-    poll_fn(|context| {
+    poll_fn(move |context| {
         if let Poll::Ready(output) = future.as_mut().poll(context) {
             return Poll::Ready(Ended::Done(output));
         }
@@ -31,5 +33,4 @@ pub(super) async fn disturbed<T>(step: &Step, future: impl Future<Output = T>) -
             _ => Poll::Pending,
         }
     })
-    .await
 }

@@ -338,13 +338,12 @@ impl Twin {
     }
 
     /// A write has completed: what was read wrong of these sectors before it began is no matter any
-    /// more. Of a device that does not make its own calls, another request in flight may still have
-    /// it in hand.
+    /// more. What was read wrong since may lie over it in a cache. Of a device that does not make
+    /// its own calls, another request in flight may still have it in hand.
     fn heal_misread(&mut self, op: OpId, changes: &Range<u64>) {
-        let (own, began) = (self.promises.own_calls, self.legal.times(op).began);
-        if own || self.in_flight.is_empty() {
-            let newer = |misread: Tick| !own && misread >= began;
-            self.misread.retain(|sector, at| !changes.contains(sector) || newer(*at));
+        let began = self.legal.times(op).began;
+        if self.promises.own_calls || self.in_flight.is_empty() {
+            self.misread.retain(|sector, at| !changes.contains(sector) || *at >= began);
         }
     }
 

@@ -61,6 +61,16 @@ fn a_lie_ends_when_the_sector_is_written_again() {
 }
 
 #[test]
+fn a_lie_heard_while_the_sector_is_written_may_be_kept() {
+    let mut twin = written();
+    twin.begin(2, Request::Write { offset: 0, length: SECTOR, fua: false });
+    reads_zeros(&mut twin, 3, &[0]).unwrap();
+    let outcome = Outcome::Answered { result: Ok(()), data: &[] };
+    twin.end(2, outcome, &Evidence::default()).unwrap();
+    assert_eq!(reads_zeros(&mut twin, 4, &[]), Ok(()), "the read came after the write's effect");
+}
+
+#[test]
 fn a_lie_ends_when_the_device_is_opened_again() {
     let mut twin = written();
     reads_zeros(&mut twin, 2, &[0]).unwrap();
