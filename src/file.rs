@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// # std::io::Result::Ok(())
 /// ```
 #[expect(clippy::len_without_is_empty, reason = "a length in bytes, which may fail to be told")]
-pub trait BackingFile: Send + Sync {
+pub trait BackingFile: Send + Sync + 'static {
     /// Reads up to `buffer.len()` bytes at `offset`; 0 means the end of the file.
     ///
     /// # Errors

@@ -4,16 +4,16 @@ use super::in_flight::{InFlight, Request};
 use super::options::Heap;
 use super::{
     BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DeviceError, DeviceOptions,
-    Geometry, MutableBufferRef, TrimMode, WriteOptions,
+    Geometry, MutableBufferRef, SyncLatch, TrimMode, WriteOptions,
 };
 use crate::file::BackingFile;
-use futures::lock::{Mutex, MutexGuard};
 use std::fmt;
 use std::fs::File;
+use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
 static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
@@ -31,7 +31,7 @@ const STUCK_LIMIT: u32 = 16;
 ///
 /// See [`Device`] for an example, and [`FileBackedDevice::open`] for files by name.
 pub struct FileBackedDevice<F: BackingFile = File> {
-    file: F,
+    file: Arc<F>,
     geometry: Geometry,
     read_only: bool,
     trim: TrimMode,
@@ -40,14 +40,10 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     buffers: Arc<BufferAllocator>,
     /// The requests that close waits for, and whether the device is closed.
     in_flight: InFlight,
-    /// Set when close has flushed, while `syncing` is held. Until then, closing again is to try
-    /// again: the first close may have been cancelled.
+    /// Set when close has flushed. Until then, closing again is to try again: the first close may
+    /// have been cancelled.
     flushed_at_close: AtomicBool,
-    /// Set when a sync fails; never cleared, as nobody can tell what the file still holds.
-    sync_failed: AtomicBool,
-    /// Held during a sync. The kernel reports a failure to one caller only: without this, a second
-    /// sync could return `Ok` before the first has had time to set `sync_failed`.
-    syncing: Mutex<()>,
+    syncs: SyncLatch,
 }
 
 impl FileBackedDevice<File> {
@@ -131,7 +127,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             }
         };
         Ok(Self {
-            file,
+            file: Arc::new(file),
             geometry,
             read_only: options.read_only,
             trim: options.trim,
@@ -139,8 +135,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             buffers,
             in_flight: InFlight::default(),
             flushed_at_close: AtomicBool::new(false),
-            sync_failed: AtomicBool::new(false),
-            syncing: Mutex::new(()),
+            syncs: SyncLatch::default(),
         })
     }
 
@@ -151,11 +146,10 @@ impl<F: BackingFile> FileBackedDevice<F> {
 
     /// Gives the file back. Nothing is flushed.
     pub fn into_file(self) -> F {
-        self.file
-    }
-
-    fn check_sync(&self) -> Result<(), DeviceError> {
-        if self.sync_failed.load(Ordering::Acquire) { Err(DeviceError::SyncFailed) } else { Ok(()) }
+        let Self { file, syncs, .. } = self;
+        // A sync that nobody waits for any more has the file in hand as well.
+        drop(syncs);
+        Arc::into_inner(file).unwrap_or_else(|| unreachable!("the device has given it to nobody"))
     }
 
     /// Begins a request that changes the `length` bytes at `offset`, if it may go ahead.
@@ -169,27 +163,18 @@ impl<F: BackingFile> FileBackedDevice<F> {
         if self.read_only {
             return Err(DeviceError::ReadOnly);
         }
-        self.check_sync()?;
+        self.syncs.check()?;
         Ok((request, range))
     }
 
-    async fn sync(&self) -> Result<(), DeviceError> {
-        let one_at_a_time = self.syncing.lock().await;
-        self.sync_alone(&one_at_a_time).await
+    /// One sync of the file. It keeps the file alive, as it may outlive the request.
+    fn sync_file(&self) -> impl Future<Output = io::Result<()>> + Send + use<F> {
+        let file = Arc::clone(&self.file);
+        async move { F::sync_data(&file).await }
     }
 
-    async fn sync_alone(&self, _: &MutexGuard<'_, ()>) -> Result<(), DeviceError> {
-        self.check_sync()?;
-        loop {
-            match self.file.sync_data().await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.sync_failed.store(true, Ordering::Release);
-                    return Err(error.into());
-                }
-            }
-        }
+    async fn sync(&self) -> Result<(), DeviceError> {
+        self.syncs.sync(|| self.sync_file()).await
     }
 
     /// Fills `buffer` from `offset` on. A read that stopped inside a sector begins that sector
@@ -370,13 +355,8 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn close(&self) -> Result<(), DeviceError> {
         self.in_flight.close().await;
-        let one_at_a_time = self.syncing.lock().await;
-        // With the lock: a close that waited for another must not sync after that one has returned.
-        if !self.flushed_at_close.load(Ordering::Acquire) {
-            self.sync_alone(&one_at_a_time).await?;
-            self.flushed_at_close.store(true, Ordering::Release);
-        }
-        Ok(())
+        // A close that waited for another must not sync after that one has returned.
+        self.syncs.sync_once(&self.flushed_at_close, &mut || self.sync_file()).await
     }
 }
 
@@ -387,7 +367,7 @@ impl<F: BackingFile> fmt::Debug for FileBackedDevice<F> {
             .field("read_only", &self.read_only)
             .field("trim", &self.trim)
             .field("closed", &self.in_flight.is_closed())
-            .field("sync_failed", &self.sync_failed.load(Ordering::Acquire))
+            .field("sync_failed", &self.syncs.has_failed())
             .finish_non_exhaustive()
     }
 }

@@ -40,7 +40,9 @@
 //! 6. **A failed sync ends all promises.** The data may be lost although the page cache still shows
 //!    it, and the kernel reports this once. Every write, flush, barrier and trim made after such a
 //!    failure was returned fails with [`DeviceError::SyncFailed`], until the device is opened
-//!    again. Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
+//!    again. If the request that made the sync was dropped before it heard of the failure, then
+//!    the next flush, FUA write, barrier or close returns the error of the sync or `SyncFailed`.
+//!    Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
 //! 7. **Transient conditions are absorbed**: `EINTR`, short reads, short writes. **Everything else
 //!    is surfaced**, with its errno: none is swallowed and none is invented. A write of which the
 //!    kernel takes nothing is [`DeviceError::WriteZero`]. After a failed read, write or trim the
@@ -70,6 +72,7 @@ mod open;
 mod options;
 mod pointer;
 mod source;
+mod sync_latch;
 
 #[cfg(test)]
 mod tests;
@@ -82,6 +85,7 @@ pub use file_backed::FileBackedDevice;
 pub use geometry::Geometry;
 pub use options::{DeviceOptions, TrimMode, WriteOptions};
 pub use source::BufferSource;
+pub use sync_latch::SyncLatch;
 
 use std::future::Future;
 

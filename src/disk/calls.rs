@@ -229,7 +229,15 @@ impl State {
     }
 
     /// A sync begins, of a file or, where that is `None`, of the directory.
-    pub(super) fn begin_sync(&mut self, caller: Caller, file: Option<FileId>) -> Answer<Syncing> {
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`, of which nobody needs to be told.
+    pub(super) fn begin_sync(
+        &mut self,
+        caller: Caller,
+        file: Option<FileId>,
+    ) -> io::Result<Syncing> {
         let call = sync_call(file);
         let fault = self.inject(caller, call, 0);
         let interrupted = Self::refuse(fault.filter(|&it| it == FaultKind::Interrupted));
@@ -237,13 +245,13 @@ impl State {
             let name = file.map_or(0, |file| self.file(file).name);
             let done = Done { caller, call, name, offset: 0, length: 0, fault };
             let result = interrupted.map(|()| Syncing { mark: 0, fault });
-            return self.answer(&done, 0, result, |_| 0);
+            return self.answer(&done, 0, result, |_| 0).0;
         }
         let mark = match file {
             Some(file) => self.file(file).undo.mark(),
             None => self.directory.mark(),
         };
-        (Ok(Syncing { mark, fault }), None)
+        Ok(Syncing { mark, fault })
     }
 
     /// The sync ends.

@@ -1,6 +1,5 @@
 //! What a device finds when it is opened: files by name, tasks, time, and memory for transfers.
 
-use super::calls::Syncing;
 use super::directory::FileId;
 use super::operations::{Caller, Cause};
 use super::state::State;
@@ -311,18 +310,23 @@ impl Shared {
     }
 
     async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {
-        let syncing: Syncing =
-            self.call(boot, |state, caller| state.begin_sync(caller, file)).await?;
         let _under_way = UnderWay::new(self);
         yield_now().await;
         self.check_boot(boot)?;
-        let mut state = self.lock();
+        let caller = self.caller();
+        let (before, after) = self.lock().delays(caller);
+        self.wait(caller, before).await;
+        self.check_boot(boot)?;
+        let begun = self.effect(&mut self.lock(), |state| state.begin_sync(caller, file));
+        let syncing = begun?;
+        yield_now().await;
+        self.check_boot(boot)?;
+        // Another request may have taken over a sync whose own request was dropped.
         let caller = self.caller();
         let (result, cause) =
-            self.effect(&mut state, |state| state.end_sync(caller, file, &syncing));
-        if let Some(cause) = cause {
-            state.note_cause(&cause);
-        }
+            self.effect(&mut self.lock(), |state| state.end_sync(caller, file, &syncing));
+        let _told = cause.map(|cause| Told { shared: self, cause });
+        self.wait(caller, after).await;
         result
     }
 

@@ -219,8 +219,10 @@ impl<'a> Session<'a> {
         tell: impl FnOnce(&Evidence<'_>) -> T,
     ) -> T {
         let promises = &self.promises;
-        let surfaced = report.met.iter().filter_map(|fault| fault.kind.surfaces());
-        let errors: SmallVec<[DeviceError; 2]> = surfaced.filter(|_| promises.own_calls).collect();
+        let met = report.met.iter().filter(|_| promises.own_calls);
+        let surfaced = met.clone().filter_map(|fault| fault.kind.surfaces());
+        let errors: SmallVec<[DeviceError; 2]> = surfaced.collect();
+        let mut syncs = met.filter(|fault| fault.kind.fails_sync());
         // Without a cause, and that is the rule, this allocates nothing.
         let causes: Vec<Cause> = report
             .causes
@@ -230,8 +232,7 @@ impl<'a> Session<'a> {
         let excused = promises.excuses_harm() && !self.report_media_errors;
         tell(&Evidence {
             errors: &errors,
-            sync_failed: promises.own_calls
-                && report.met.iter().any(|fault| fault.kind.fails_sync()),
+            sync_error: syncs.find_map(|fault| fault.kind.surfaces()),
             causes: &causes,
             owed: &report.owed,
             harmed: promises.integrity && self.is_harmed(),

@@ -7,6 +7,7 @@ mod explain;
 mod media;
 mod sectors;
 mod tasks;
+mod wrappers;
 
 fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
     let report = runner.run(scenario, Options::default()).unwrap();

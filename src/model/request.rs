@@ -60,8 +60,8 @@ impl Request {
 
     /// Whether it makes data durable, or keeps its order, when it returns `Ok`: a failed sync has
     /// to be told to whoever asks for that.
-    pub(super) fn makes_durable(self) -> bool {
-        self.is_sync() || matches!(self, Self::Write { fua: true, .. })
+    pub(crate) fn makes_durable(self) -> bool {
+        self.is_sync() || matches!(self, Self::Write { fua: true, length: 1.., .. })
     }
 
     /// The sectors it covers, empty where the device has to refuse it or it has none.
@@ -135,8 +135,8 @@ pub struct Evidence<'a> {
     /// The failures that the file returned to this request, as the device has to surface them: of
     /// a device that promises to make its [own calls](super::Promises::own_calls).
     pub errors: &'a [DeviceError],
-    /// One of them was a failed sync.
-    pub sync_failed: bool,
+    /// The one of them that was a failed sync.
+    pub sync_error: Option<DeviceError>,
     /// Of any other device, the raw calls that failed while this request was under way, whoever
     /// made them.
     pub causes: &'a [Cause],

@@ -193,8 +193,8 @@ impl Twin {
         self.in_flight.retain(|&other| other != op);
         let request = self.log[op as usize].request;
         self.misread(evidence.unreliable);
-        self.state.sync_failing |= evidence.sync_failed;
-        if evidence.sync_failed {
+        self.state.sync_failing |= evidence.sync_error.is_some();
+        if evidence.sync_error.is_some() {
             // However the request ends: the kernel has reported it, and will not again.
             self.legal.sync_failed(now);
         }
@@ -211,12 +211,15 @@ impl Twin {
             Outcome::Answered { result, data } => (result, data),
             Outcome::Cancelled => {
                 self.state.dropped(op);
+                if let Some(error) = evidence.sync_error {
+                    self.owe_failed_sync(FailedSync { error, since: now, in_flight: None });
+                }
                 self.unmendable(op, evidence);
                 return Ok(());
             }
         };
         self.judge(op, result, evidence)?;
-        if evidence.sync_failed && result.is_err() {
+        if evidence.sync_error.is_some() && result.is_err() {
             self.state.sync_failed.get_or_insert(now);
         }
         match request {
@@ -244,10 +247,15 @@ impl Twin {
         let now = self.tick();
         self.legal.sync_failed(now);
         self.state.sync_failing = true;
-        self.state.sync_error.get_or_insert(error);
-        if !self.promises.waives.failed_syncs && self.state.untold.is_none() {
-            let in_flight = by.map(|_| self.in_flight.iter().copied().collect());
-            self.state.untold = Some(FailedSync { error, since: now, in_flight });
+        let in_flight = by.map(|_| self.in_flight.iter().copied().collect());
+        self.owe_failed_sync(FailedSync { error, since: now, in_flight });
+    }
+
+    /// A sync has failed, and a request has to tell of it.
+    fn owe_failed_sync(&mut self, failed: FailedSync) {
+        self.state.sync_error.get_or_insert(failed.error);
+        if !self.promises.waives.failed_syncs {
+            self.state.untold.get_or_insert(failed);
         }
     }
 
@@ -305,8 +313,9 @@ impl Twin {
         };
         self.checks.count(clause, 1);
         obligation.judge(result, due)?;
-        if !self.promises.own_calls
-            && let Err(error) = result
+        // What a raw call of its own returned is no news of any other.
+        if let Err(error) = result
+            && !evidence.errors.contains(&error)
         {
             let certain = obligation.tells_of_sync(error);
             self.state.told(op, error, certain, self.now);

@@ -269,22 +269,12 @@ impl<'a> Generator<'a> {
         self.take_time(&mut step);
         if self.crash.below(1024) < swarm.drops {
             step.drop_at = Some(self.suspensions());
-            self.drop_after_the_effect(&mut step);
+            self.drop_after_the_effect(device, &mut step);
         }
         if self.crash.below(1024) < swarm.crashes && self.accepts.takes_crash_in(op) {
             step.crash_at = Some((self.suspensions(), self.survivors(swarm)));
         }
         step
-    }
-
-    /// Now and then a future is dropped when a call of it has taken effect and not answered yet.
-    fn drop_after_the_effect(&mut self, step: &mut Step) {
-        let late = self.crash.chance(1, 3) && self.accepts.takes(FaultClass::LateReturn);
-        let steps = u32::try_from(self.crash.between(3, 8)).unwrap_or(3);
-        if late && step.faults.is_empty() {
-            step.faults.push(Fault { call: 0, kind: FaultKind::LateReturn(steps) });
-            step.drop_at = Some(steps - 1);
-        }
     }
 
     /// Calls of a device with tasks take their time more often, so that requests overlap between

@@ -52,6 +52,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "fsyncgate, 2018: the error is told once, and the next flush says Ok";
         "failed-sync-forgotten" Plain(Some(P::FailedSyncForgotten)),
             "PostgreSQL until 2018: a failed fsync is retryable";
+        "failed-sync-unheard" Plain(Some(P::FailedSyncUnheard)),
+            "a cancelled fsync takes its error with it; FileBackedDevice had it until 2026";
         "failed-sync-writes-go-on" Plain(Some(P::WritesGoOnAfterFailedSync)),
             "fsyncgate, seen from the writers";
         "syncs-unserialised" Plain(Some(P::SyncsUnserialised)),

@@ -1,6 +1,6 @@
 //! What every device does with its files: finishing short transfers, and remembering a failed sync.
 
-use blocktwin::device::DeviceError;
+use blocktwin::device::{DeviceError, SyncLatch};
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
 use futures::lock::Mutex;
@@ -97,43 +97,64 @@ pub(super) async fn write_full(
     Ok(())
 }
 
-/// Syncs one at a time, and none after one has failed: the kernel tells of a failure once.
+/// The syncs of all files of a device, and of the directory: none after one has failed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Latch(Arc<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    failed: AtomicBool,
-    syncing: Mutex<()>,
-}
+pub(super) struct Latch(Arc<SyncLatch>);
 
 impl Latch {
     /// Whether no sync has failed.
     pub(super) fn check(&self) -> Result<(), DeviceError> {
-        if self.0.failed.load(Ordering::Relaxed) { Err(DeviceError::SyncFailed) } else { Ok(()) }
-    }
-
-    async fn one<F>(&self, mut call: impl FnMut() -> F) -> Result<(), DeviceError>
-    where
-        F: Future<Output = io::Result<()>>,
-    {
-        let _one_at_a_time = self.0.syncing.lock().await;
-        self.check()?;
-        let synced = retry(&mut call).await;
-        if synced.is_err() {
-            self.0.failed.store(true, Ordering::Relaxed);
-        }
-        Ok(synced?)
+        self.0.check()
     }
 
     /// Syncs a file.
-    pub(super) async fn sync(&self, file: &impl BackingFile) -> Result<(), DeviceError> {
-        self.one(|| file.sync_data()).await
+    pub(super) async fn sync<F>(&self, file: &F) -> Result<(), DeviceError>
+    where
+        F: BackingFile + Clone,
+    {
+        let sync = || {
+            let file = file.clone();
+            async move { file.sync_data().await }
+        };
+        self.0.sync(sync).await
     }
 
     /// Syncs the directory.
     pub(super) async fn sync_directory(&self, world: &World) -> Result<(), DeviceError> {
-        self.one(|| world.sync_directory()).await
+        let sync = || {
+            let world = world.clone();
+            async move { world.sync_directory().await }
+        };
+        self.0.sync(sync).await
+    }
+}
+
+/// A latch that learns of a failed sync only if the request that waits for it is there to hear it:
+/// a bug.
+#[derive(Debug, Default)]
+pub(super) struct DeafLatch {
+    failed: AtomicBool,
+    syncing: Mutex<()>,
+}
+
+impl DeafLatch {
+    /// Whether it has heard of no failed sync.
+    pub(super) fn check(&self) -> Result<(), DeviceError> {
+        if self.failed.load(Ordering::Relaxed) { Err(DeviceError::SyncFailed) } else { Ok(()) }
+    }
+
+    /// Syncs a file, after the syncs of others.
+    pub(super) async fn sync(&self, file: &impl BackingFile) -> Result<(), DeviceError> {
+        let _one_at_a_time = self.syncing.lock().await;
+        self.sync_at_once(file).await
+    }
+
+    /// Syncs a file, beside the syncs of others: another bug.
+    pub(super) async fn sync_at_once(&self, file: &impl BackingFile) -> Result<(), DeviceError> {
+        self.check()?;
+        let synced = retry(|| file.sync_data()).await;
+        self.failed.fetch_or(synced.is_err(), Ordering::Relaxed);
+        Ok(synced?)
     }
 }
 

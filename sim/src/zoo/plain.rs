@@ -1,6 +1,6 @@
 //! A device over a file, written anew in as few lines as do, for bugs inside its loops.
 
-use super::files::retry;
+use super::files::{DeafLatch, Latch, retry};
 use super::wrapper::Answer;
 use blocktwin::device::{
     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
@@ -9,7 +9,6 @@ use blocktwin::device::{
 use blocktwin::disk::SimFile;
 use blocktwin::file::BackingFile;
 use blocktwin::scenario::{DeviceSpec, Trim};
-use futures::lock::Mutex;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +24,7 @@ pub(super) enum Bug {
     ReadResumedAtStart,
     EintrLoopsForever,
     FailedSyncForgotten,
+    FailedSyncUnheard,
     WritesGoOnAfterFailedSync,
     SyncsUnserialised,
     EndOfFileIsError,
@@ -38,8 +38,9 @@ pub(super) struct Plain {
     geometry: Geometry,
     heap: Arc<BufferAllocator>,
     closed: AtomicBool,
-    sync_failed: AtomicBool,
-    syncing: Mutex<()>,
+    latch: Latch,
+    /// In its place, where the bug is in there.
+    deaf: DeafLatch,
 }
 
 impl Plain {
@@ -51,9 +52,9 @@ impl Plain {
     ) -> Result<Self, DeviceError> {
         // Nothing needs the length, but a file that cannot tell it is better noticed now.
         file.len().await?;
-        let [closed, sync_failed] = [(); 2].map(|()| AtomicBool::new(false));
-        let (geometry, syncing) = (spec.geometry()?, Mutex::default());
-        Ok(Self { file, bug, spec: *spec, geometry, heap, closed, sync_failed, syncing })
+        let (geometry, closed) = (spec.geometry()?, AtomicBool::new(false));
+        let (latch, deaf) = (Latch::default(), DeafLatch::default());
+        Ok(Self { file, bug, spec: *spec, geometry, heap, closed, latch, deaf })
     }
 
     fn check_open(&self) -> Answer {
@@ -61,8 +62,8 @@ impl Plain {
     }
 
     fn check_sync(&self) -> Answer {
-        let failed = self.sync_failed.load(Ordering::Relaxed);
-        if failed { Err(DeviceError::SyncFailed) } else { Ok(()) }
+        self.latch.check()?;
+        self.deaf.check()
     }
 
     fn admit_change(&self, offset: u64, length: u64) -> Result<Range<u64>, DeviceError> {
@@ -82,14 +83,12 @@ impl Plain {
     }
 
     async fn sync(&self) -> Answer {
-        let serialised = self.bug != Some(Bug::SyncsUnserialised);
-        let _alone = if serialised { Some(self.syncing.lock().await) } else { None };
-        self.check_sync()?;
-        let synced = retry(|| self.file.sync_data()).await;
-        if synced.is_err() && self.bug != Some(Bug::FailedSyncForgotten) {
-            self.sync_failed.store(true, Ordering::Relaxed);
+        match self.bug {
+            Some(Bug::FailedSyncForgotten) => Ok(retry(|| self.file.sync_data()).await?),
+            Some(Bug::FailedSyncUnheard) => self.deaf.sync(&self.file).await,
+            Some(Bug::SyncsUnserialised) => self.deaf.sync_at_once(&self.file).await,
+            _ => self.latch.sync(&self.file).await,
         }
-        Ok(synced?)
     }
 
     async fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {

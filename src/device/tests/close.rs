@@ -139,7 +139,10 @@ fn close_beside_a_dropped(name: &str, steps: u32) -> Vec<Raw> {
 fn a_close_does_not_wait_for_a_request_that_was_dropped() {
     for name in REQUESTS {
         for steps in [1, 2, 10] {
-            assert_eq!(close_beside_a_dropped(name, steps), [Raw::Sync], "{name}");
+            let calls = close_beside_a_dropped(name, steps);
+            // First the sync that was left behind, which may have failed.
+            let syncs = calls.iter().filter(|&&call| call == Raw::Sync).count();
+            assert!(syncs == calls.len() && (1..=2).contains(&syncs), "{name}: {calls:?}");
         }
     }
 }

@@ -52,7 +52,37 @@ fn a_close_that_was_cancelled_is_made_good_by_the_next() {
     assert_eq!(write(&device, 0, &[7; 1024]), Err(DeviceError::Closed));
     device.file().raw_calls();
     assert_eq!(block_on(device.close()), Ok(()));
-    assert_eq!(device.file().raw_calls(), [Raw::Sync]);
+    assert_eq!(device.file().raw_calls(), [Raw::Sync; 2], "one may have failed");
+}
+
+#[test]
+fn a_failed_sync_is_heard_although_its_request_was_dropped() {
+    for (request, sync) in syncs() {
+        let device = device();
+        device.file().plan(&[FAILS]);
+        assert!(device.flush().now_or_never().is_none(), "the sync is under way");
+        assert_eq!(sync(&device), Err(io_error(Errno::IO)), "{request}");
+        let calls = device.file().raw_calls();
+        assert_eq!(calls.iter().filter(|&&call| call == Raw::Sync).count(), 1, "{request}");
+        assert_eq!(block_on(device.flush()), Err(DeviceError::SyncFailed), "{request}");
+        assert_eq!(write(&device, 0, &[7; 1024]), Err(DeviceError::SyncFailed), "{request}");
+    }
+}
+
+#[test]
+fn a_sync_whose_request_was_dropped_makes_nothing_durable_for_another() {
+    let device = device();
+    assert!(device.flush().now_or_never().is_none(), "the sync is under way");
+    assert_eq!(write(&device, 0, &[7; 1024]), Ok(()));
+    assert_eq!(block_on(device.flush()), Ok(()));
+    assert_eq!(device.file().raw_calls(), [Raw::Write(0, 1024), Raw::Sync, Raw::Sync]);
+}
+
+#[test]
+fn the_file_is_given_back_also_with_a_sync_under_way() {
+    let device = device();
+    assert!(device.flush().now_or_never().is_none(), "the sync is under way");
+    assert_eq!(device.into_file().raw_calls(), []);
 }
 
 #[test]
@@ -152,5 +182,5 @@ fn a_cancelled_flush_does_not_hold_up_the_next() {
     let device = device();
     assert!(device.flush().now_or_never().is_none(), "the sync is under way");
     assert_eq!(block_on(device.flush()), Ok(()));
-    assert_eq!(device.file().raw_calls(), [Raw::Sync]);
+    assert_eq!(device.file().raw_calls(), [Raw::Sync; 2], "one may have failed");
 }

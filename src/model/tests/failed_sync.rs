@@ -70,6 +70,22 @@ fn a_request_that_is_dropped_tells_of_no_failure_but_may_poison() {
 }
 
 #[test]
+fn after_a_request_was_dropped_under_a_failed_sync_the_next_sync_tells() {
+    for request in SYNCS {
+        let story = || History::new().flush(2).sync_met().cancel(2).begin(3, request);
+        story().answers(3, POISONED);
+        story().answers(3, Err(EIO));
+        story().must_not_answer(3, Ok(()), Kind::PoisonIgnored);
+        story().must_not_answer(3, Err(DeviceError::WriteZero), Kind::WrongError);
+    }
+    let nothing = Request::Write { offset: 0, length: 0, fua: true };
+    History::new().flush(2).sync_met().cancel(2).begin(3, nothing).ok(3);
+    let told = || History::new().flush(2).sync_met().cancel(2).flush(3).answers(3, Err(EIO));
+    told().write(4, 0..1).must_not_answer(4, Ok(()), Kind::PoisonIgnored);
+    told().write(4, 0..1).answers(4, POISONED);
+}
+
+#[test]
 fn poison_lasts_until_the_device_is_opened_again() {
     poisoned().write(3, 0..1).answers(3, POISONED).write(4, 0..1).must_not_answer(
         4,

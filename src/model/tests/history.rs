@@ -49,7 +49,7 @@ pub(super) struct History {
     causes: Vec<Cause>,
     owed: Vec<DeviceError>,
     harmed: bool,
-    sync_failed: bool,
+    sync_error: Option<DeviceError>,
     torn: Vec<u64>,
     escaped: Option<u64>,
     unnamed: OpId,
@@ -87,7 +87,7 @@ impl History {
             causes: Vec::new(),
             owed: Vec::new(),
             harmed: false,
-            sync_failed: false,
+            sync_error: None,
             torn: Vec::new(),
             escaped: None,
             unnamed: UNNAMED,
@@ -183,7 +183,7 @@ impl History {
     }
 
     pub(super) fn sync_met(mut self) -> Self {
-        self.sync_failed = true;
+        self.sync_error = Some(EIO);
         self.met(EIO)
     }
 
@@ -203,7 +203,7 @@ impl History {
         let (errors, torn) = (std::mem::take(&mut self.errors), std::mem::take(&mut self.torn));
         let evidence = Evidence {
             errors: &errors,
-            sync_failed: std::mem::take(&mut self.sync_failed),
+            sync_error: self.sync_error.take(),
             causes: &std::mem::take(&mut self.causes),
             owed: &std::mem::take(&mut self.owed),
             harmed: self.harmed,

@@ -171,6 +171,26 @@ impl Generator<'_> {
         Some(self.kind(draft, device, length))
     }
 
+    /// Now and then a future is dropped when a call of it has taken effect and not answered yet.
+    /// Half of the syncs among these calls fail, and nobody is there to hear of it.
+    pub(super) fn drop_after_the_effect(&mut self, device: &DeviceSpec, step: &mut Step) {
+        let late = self.crash.chance(1, 3) && self.accepts.takes(FaultClass::LateReturn);
+        let steps = u32::try_from(self.crash.between(3, 8)).unwrap_or(3);
+        if !late || !step.faults.is_empty() {
+            return;
+        }
+        let syncs = step.op.request().is_some_and(Request::makes_durable) || step.op == Op::Reopen;
+        let fails = syncs && self.crash.chance(1, 2) && self.sync_failures().next().is_some();
+        // The sync of an FUA write comes after its data.
+        let call = u32::from(fails && matches!(step.op, Op::Write { .. }));
+        if fails {
+            let kind = self.kind(Draft::SyncFailed, device, 0);
+            step.faults.push(Fault { call, kind });
+        }
+        step.faults.push(Fault { call, kind: FaultKind::LateReturn(steps) });
+        step.drop_at = Some(steps - 1 + call * 2);
+    }
+
     fn kind(&mut self, draft: Draft, device: &DeviceSpec, length: u64) -> FaultKind {
         let failures: Vec<FaultClass> = self.sync_failures().collect();
         let rng = &mut self.faults;

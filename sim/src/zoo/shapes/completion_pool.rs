@@ -7,7 +7,7 @@
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
-use crate::zoo::files::lock;
+use crate::zoo::files::{DeafLatch, lock};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -78,6 +78,7 @@ struct Calls {
 }
 
 /// The file, whose calls are tasks.
+#[derive(Clone)]
 struct Pool {
     file: SimFile,
     world: World,
@@ -186,7 +187,8 @@ impl BackingFile for Pool {
     }
 }
 
-struct Data(InPlace<Pool>);
+/// With the latch of the bug.
+struct Data(InPlace<Pool>, DeafLatch);
 
 impl Store for Data {
     async fn read(&self, offset: u64, data: &mut [u8]) -> Answer {
@@ -194,6 +196,7 @@ impl Store for Data {
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Answer {
+        self.1.check()?;
         self.0.write(offset, data).await
     }
 
@@ -202,13 +205,14 @@ impl Store for Data {
         let now = lock(&pool.calls).next;
         pool.wait_for(|number, call| call.writes && number < now).await;
         if pool.bug == Some(Bug::FailedSyncUnheard) {
-            return latch.sync(pool).await;
+            return self.1.sync(pool).await;
         }
         // The task latches a failure, also where nobody is left to hear of it.
         pool.call(0..0, false, |file| async move { latch.sync(&file).await }).await
     }
 
     async fn trim(&self, offset: u64, length: u64) -> Answer {
+        self.1.check()?;
         self.0.trim(offset, length).await
     }
 
@@ -227,7 +231,7 @@ impl Subject for CompletionPool {
         let (file, world_, calls) = (world.disk()?, world.clone(), Arc::default());
         let disk = InPlace::new(Pool { file, world: world_, calls, bug: self.0 }, spec);
         let latch = disk.latch.clone();
-        Shell::new(Data(disk), world, spec, latch)
+        Shell::new(Data(disk, DeafLatch::default()), world, spec, latch)
     }
 
     fn promises(&self) -> Promises {

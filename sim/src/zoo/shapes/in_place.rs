@@ -33,7 +33,7 @@ impl InPlace {
     }
 }
 
-impl<F: BackingFile> InPlace<F> {
+impl<F: BackingFile + Clone> InPlace<F> {
     pub(super) fn new(file: F, spec: &DeviceSpec) -> Self {
         Self { file, latch: Latch::default(), trim: spec.trim, sector: spec.sector_size as usize }
     }

@@ -101,6 +101,8 @@ pub(super) struct Mirror {
     /// Bytes of a sector, and so of the header.
     sector: u32,
     latch: Latch,
+    /// Of each leg, which is not synced again once that has failed.
+    syncs: [Latch; 2],
     /// Changes and flushes are made one at a time.
     turn: futures::lock::Mutex<()>,
     state: Mutex<State>,
@@ -155,7 +157,8 @@ impl Subject for Mirrored {
         let (latch, bug) = (Latch::default(), self.0);
         let (sector, turn, state) =
             (spec.sector_size, futures::lock::Mutex::default(), state.into());
-        let mirror = Mirror { legs, sector, latch: latch.clone(), turn, state, bug };
+        let syncs = <[Latch; 2]>::default();
+        let mirror = Mirror { legs, sector, latch: latch.clone(), syncs, turn, state, bug };
         if !spec.read_only && bug != Some(Bug::NoResync) {
             mirror.resync().await?;
         }
@@ -222,10 +225,10 @@ impl Mirror {
             (state.header, state.recorded)
         };
         if !recorded {
-            let file = &self.legs[self.right()];
-            self.latch.sync(file).await?;
-            write_full(file, &header.encode(self.sector), 0).await?;
-            self.latch.sync(file).await?;
+            let right = self.right();
+            self.sync(right).await?;
+            write_full(&self.legs[right], &header.encode(self.sector), 0).await?;
+            self.sync(right).await?;
             self.state().recorded = true;
         }
         Ok(())
@@ -233,10 +236,8 @@ impl Mirror {
 
     async fn sync(&self, leg: usize) -> Answer {
         let file = &self.legs[leg];
-        if self.is_alone() {
-            return self.latch.sync(file).await;
-        }
-        Ok(retry(|| file.sync_data()).await?)
+        self.syncs[leg].sync(file).await?;
+        if self.is_alone() { self.latch.sync(file).await } else { Ok(()) }
     }
 
     async fn copy(&self, from: usize, to: usize, range: Range<u64>) -> Answer {

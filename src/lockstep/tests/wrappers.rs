@@ -1,0 +1,90 @@
+//! The real device over files that are no better than Linux, in ways of their own.
+
+use crate::device::{DeviceError, DeviceOptions, FileBackedDevice, TrimMode};
+use crate::disk::{SimFile, World};
+use crate::exec::yield_now;
+use crate::file::BackingFile;
+use crate::lockstep::{Check, Subject};
+use crate::model::Promises;
+use crate::scenario::{DeviceSpec, Trim};
+use std::future::Future;
+use std::io;
+
+/// What a file does in its own way.
+#[derive(Clone, Copy)]
+enum Way {
+    /// A sync answers one poll after it has taken effect, and may be dropped in between.
+    AnswersLater,
+}
+
+struct Wrapped(SimFile, Way);
+
+impl BackingFile for Wrapped {
+    fn read_at(
+        &self,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_at(
+        &self,
+        buffer: &[u8],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        self.0.write_at(buffer, offset)
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        let answer = self.0.sync_data().await;
+        match self.1 {
+            Way::AnswersLater => yield_now().await,
+        }
+        answer
+    }
+
+    fn sync_all(&self) -> impl Future<Output = io::Result<()>> + Send {
+        self.sync_data()
+    }
+
+    fn len(&self) -> impl Future<Output = io::Result<u64>> + Send {
+        self.0.len()
+    }
+
+    fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.set_len(length)
+    }
+
+    fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        self.0.punch_hole(offset, length)
+    }
+}
+
+impl Subject for Way {
+    type Device = FileBackedDevice<Wrapped>;
+
+    async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
+        let trim = match spec.trim {
+            Trim::Scribble => TrimMode::Scribble,
+            Trim::PunchHole => TrimMode::PunchHole,
+            Trim::Ignore => TrimMode::Ignore,
+        };
+        let options = DeviceOptions::new(spec.block_size)
+            .sector_size(spec.sector_size)
+            .block_count(spec.block_count)
+            .trim(trim)
+            .read_only(spec.read_only)
+            .allocator(world.heap());
+        FileBackedDevice::with_options(Wrapped(world.disk()?, *self), options).await
+    }
+
+    fn promises(&self) -> Promises {
+        Promises::file_backed()
+    }
+}
+
+#[test]
+fn syncs_that_answer_later_lose_nothing() {
+    Check::new(Way::AnswersLater).seeds(0..3000).run();
+}
