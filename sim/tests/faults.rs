@@ -39,7 +39,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 26] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -87,6 +87,7 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 26] = [
     (FaultClass::CrashInOpen, Mistake::TriesOutFirstBlock, CONTENTS),
     (FaultClass::EnospcStays, Mistake::WaitsForSpace, &[Kind::Hang]),
     (FaultClass::WriteZeroStays, Mistake::RetriesEmptyWrites, &[Kind::Hang]),
+    (FaultClass::TornRead, Mistake::TakesSectorsForWhole, &[Kind::SpuriousError]),
 ];
 
 /// Lies of the medium that a device is held to, if that is asked for.
@@ -109,6 +110,7 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::EnospcFor => FaultKind::EnospcFor(1),
         FaultClass::EnospcStays => FaultKind::EnospcStays,
         FaultClass::WriteZeroStays => FaultKind::WriteZeroStays,
+        FaultClass::TornRead => FaultKind::TornRead(100),
         FaultClass::Edquot => FaultKind::Edquot,
         FaultClass::Efbig => FaultKind::Efbig,
         FaultClass::WriteZero => FaultKind::WriteZero,
@@ -130,10 +132,12 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
 
 /// The scenario without faults, drops and crashes but for those of the class, if any, which every
 /// third operation meets in its first two calls. Of one client, as it is to be found out whether
-/// the fault is found, and not a race.
-fn only(class: Option<FaultClass>, mut scenario: Scenario) -> Scenario {
+/// the fault is found, and not a race; but a read is torn only by another client.
+fn only(class: Option<FaultClass>, races: bool, mut scenario: Scenario) -> Scenario {
     for (index, step) in (0_u32..).zip(&mut scenario.steps) {
-        step.client = 0;
+        if !races {
+            step.client = 0;
+        }
         (step.drop_at, step.crash_at) = (None, None);
         step.faults.retain(|fault| Some(fault.kind.class()) == class);
         if let Some(class) = class.filter(|_| index % 3 == 0) {
@@ -164,7 +168,8 @@ fn disturb(class: FaultClass, step: &mut Step, turn: u32) {
 
 /// What the device with a mistake is accused of in the scenario of a seed.
 fn verdict(mistake: Mistake, class: Option<FaultClass>, seed: u64, options: Options) -> Verdict {
-    let scenario = only(class, generate(seed, Profile::Default));
+    let races = mistake == Mistake::TakesSectorsForWhole;
+    let scenario = only(class, races, generate(seed, Profile::Default));
     let mut runner = Runner::new(Mistaken(mistake), Medium::Memory);
     runner.run(&scenario, options).expect("memory has room").verdict
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 /// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
 static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
 
-/// How often in a row a transfer may stop inside the same sector. A signal or a full disk does it
+/// How often in a row a write may stop inside the same sector. A signal or a full disk does it
 /// once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
 const STUCK_LIMIT: u32 = 16;
 
@@ -177,38 +177,19 @@ impl<F: BackingFile> FileBackedDevice<F> {
         self.syncs.sync(|| self.sync_file()).await
     }
 
-    /// Fills `buffer` from `offset` on. A read that stopped inside a sector begins that sector
-    /// anew: the rest alone could be from a later write.
+    /// Fills `buffer` from `offset` on.
     async fn read_all(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        let (sector, length) = (self.geometry.sector_size() as usize, buffer.len());
-        let (mut done, mut stuck) = (0, 0);
-        while done < length {
-            let end = match self.file.read_at(&mut buffer[done..], offset + done as u64).await {
-                Ok(count) => done + counted(count, length - done)?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let whole = end - end % sector;
-            if whole > done {
-                (done, stuck) = (whole, 0);
-            } else if end == done || self.is_end_of_file(offset + end as u64).await? {
-                return self.end_early(&mut buffer[end..]);
-            } else {
-                stuck = still_stuck(stuck).ok_or(DeviceError::UnexpectedEof)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is nothing to read at `offset`, which lies inside a sector.
-    async fn is_end_of_file(&self, offset: u64) -> Result<bool, DeviceError> {
-        loop {
-            match self.file.read_at(&mut [0], offset).await {
-                Ok(count) => return Ok(count == 0),
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = &mut buffer[done..];
+            match self.file.read_at(rest, offset + done as u64).await {
+                Ok(0) => return self.end_early(rest),
+                Ok(count) => done += counted(count, rest.len())?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
     }
 
     /// What is past the end of the file is zero, or an error where the file was to be whole.
@@ -239,16 +220,26 @@ impl<F: BackingFile> FileBackedDevice<F> {
             cut = whole < end;
             if whole > done {
                 (done, stuck) = (whole, 0);
-            } else if let Some(more) = still_stuck(stuck) {
-                stuck = more;
-            } else {
-                break DeviceError::WriteZero;
+                continue;
+            }
+            stuck += 1;
+            if stuck > STUCK_LIMIT {
+                break self.refusal(offset + end as u64, &data[end..]).await;
             }
         };
         if cut {
             self.finish_sector(offset + done as u64, &data[done..done + sector]).await;
         }
         Err(failure)
+    }
+
+    /// Why the kernel stops at `offset`, inside a sector, again and again. Only a call that begins
+    /// there tells. What it may write can mix with nobody's: whoever writes the sector is stopped.
+    async fn refusal(&self, offset: u64, data: &[u8]) -> DeviceError {
+        match self.file.write_at(data, offset).await {
+            Ok(_) => DeviceError::WriteZero,
+            Err(error) => error.into(),
+        }
     }
 
     /// Tries once more to write the sector that the kernel left torn, before its write fails. The
@@ -292,10 +283,6 @@ fn counted(count: usize, asked: usize) -> Result<usize, DeviceError> {
         return Err(io::Error::from(io::ErrorKind::InvalidData).into());
     }
     Ok(count)
-}
-
-fn still_stuck(stuck: u32) -> Option<u32> {
-    (stuck < STUCK_LIMIT).then_some(stuck + 1)
 }
 
 impl<F: BackingFile> Device for FileBackedDevice<F> {

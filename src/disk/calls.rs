@@ -16,6 +16,14 @@ pub(super) struct Syncing {
     fault: Option<FaultKind>,
 }
 
+/// What a read has transferred.
+pub(super) struct Transferred {
+    /// How many bytes.
+    pub(super) count: usize,
+    /// The bytes from this one on are those that are there when the read answers.
+    pub(super) torn_at: Option<usize>,
+}
+
 /// A raw call that has taken effect, to be entered in the journal.
 struct Done {
     caller: Caller,
@@ -93,7 +101,7 @@ impl State {
         file: FileId,
         buffer: &mut [u8],
         offset: u64,
-    ) -> Answer<usize> {
+    ) -> Answer<Transferred> {
         let fault = self.inject(caller, Call::Read, buffer.len());
         let result = Self::refuse(fault).and_then(|()| {
             let inode = self.file(file);
@@ -107,18 +115,45 @@ impl State {
             }
             let Some(count) = inode.readable(offset, asked) else {
                 self.injected(caller, FaultKind::LatentSector(0));
-                return Self::refuse(Some(FaultKind::Eio)).map(|()| 0);
+                Self::refuse(Some(FaultKind::Eio))?;
+                return Ok(Transferred { count: 0, torn_at: None });
             };
             inode.fetch(&mut buffer[..count], offset);
             let corrupted = inode.corrupt_read(fault, &mut buffer[..count], offset);
             self.note_unreliable(caller, corrupted);
             self.note_unsound(caller, file, offset..offset + count as u64);
-            Ok(count)
+            let torn_at = match fault {
+                Some(FaultKind::TornRead(at)) => Some(at as usize).filter(|&at| at < count),
+                _ => None,
+            };
+            Ok(Transferred { count, torn_at })
         });
         let name = self.file(file).name;
         let length = buffer.len() as u64;
         let done = Done { caller, call: Call::Read, name, offset, length, fault };
-        self.answer(&done, 0, result, |&count| count as u64)
+        self.answer(&done, 0, result, |read| read.count as u64)
+    }
+
+    /// The rest of a read that sees what others have written since it began.
+    pub(super) fn read_rest(
+        &mut self,
+        caller: Caller,
+        file: FileId,
+        buffer: &mut [u8],
+        offset: u64,
+    ) {
+        let inode = self.file(file);
+        let left = usize::try_from(inode.length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = left.min(buffer.len());
+        let rest = &mut buffer[..count];
+        let (before, range) = (rest.to_vec(), offset..offset + rest.len() as u64);
+        inode.fetch(rest, offset);
+        if *rest != *before {
+            self.note_unsound(caller, file, range);
+            if let Some(operation) = self.operation(caller.op) {
+                operation.report.torn_reads += 1;
+            }
+        }
     }
 
     pub(super) fn write(

@@ -76,6 +76,9 @@ pub enum FaultKind {
     /// A write takes at most this many bytes, one at least: at any byte of a sector, or, under a
     /// device that does not ask for that, up to the end of a sector.
     ShortWrite(u32),
+    /// A read gets its first bytes, this many, when it takes effect, and the others when it
+    /// answers: it may see a write in between in part.
+    TornRead(u32),
     /// `EIO` from any call but a sync, without effect.
     Eio,
     /// `ENOSPC` from a call that needs space (a write, a hole punch, a creation or a renaming),
@@ -187,11 +190,13 @@ pub enum FaultClass {
     EnospcStays,
     /// [`FaultKind::WriteZeroStays`]
     WriteZeroStays,
+    /// [`FaultKind::TornRead`]
+    TornRead,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -218,6 +223,7 @@ impl FaultClass {
         Self::CrashInOpen,
         Self::EnospcStays,
         Self::WriteZeroStays,
+        Self::TornRead,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -261,6 +267,7 @@ impl FaultClass {
             Self::CrashInOpen => "crash-in-open",
             Self::EnospcStays => "enospc-stays",
             Self::WriteZeroStays => "write-zero-stays",
+            Self::TornRead => "torn-read",
         }
     }
 }
@@ -272,6 +279,7 @@ impl FaultKind {
             Self::Interrupted => FaultClass::Interrupted,
             Self::ShortRead(_) => FaultClass::ShortRead,
             Self::ShortWrite(_) => FaultClass::ShortWrite,
+            Self::TornRead(_) => FaultClass::TornRead,
             Self::Eio => FaultClass::Eio,
             Self::Enospc => FaultClass::Enospc,
             Self::EnospcFor(_) => FaultClass::EnospcFor,
@@ -309,7 +317,7 @@ impl FaultKind {
                     | Call::Punch
                     | Call::SyncDirectory
             ),
-            Self::ShortRead(count) => call == Call::Read && shortens(count),
+            Self::ShortRead(count) | Self::TornRead(count) => call == Call::Read && shortens(count),
             Self::ShortWrite(count) => call == Call::Write && shortens(count),
             Self::Eio => !matches!(call, Call::Sync | Call::SyncDirectory),
             Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays | Self::Edquot => {

@@ -79,6 +79,8 @@ pub struct CallReport {
     pub unreliable: SmallVec<[u64; 2]>,
     /// The first byte past the limit that it reached for, if it did.
     pub escaped: Option<u64>,
+    /// How many of its reads saw a part of a write.
+    pub torn_reads: u32,
     /// How many of the delays that it met let another operation go ahead.
     pub overtaken: u32,
 }
@@ -92,7 +94,7 @@ impl CallReport {
         self.unmendable.clear();
         self.torn.clear();
         self.unreliable.clear();
-        (self.calls, self.escaped, self.overtaken) = (0, None, 0);
+        (self.calls, self.escaped, self.torn_reads, self.overtaken) = (0, None, 0, 0);
     }
 }
 

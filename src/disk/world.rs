@@ -1,5 +1,6 @@
 //! What a device finds when it is opened: files by name, tasks, time, and memory for transfers.
 
+use super::calls::Transferred;
 use super::directory::FileId;
 use super::operations::{Caller, Cause};
 use super::state::State;
@@ -217,7 +218,13 @@ impl SimFile {
 
 impl BackingFile for SimFile {
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(|state, caller, file| state.read(caller, file, buffer, offset)).await
+        let read = self.call(|state, caller, file| state.read(caller, file, buffer, offset));
+        let Transferred { count, torn_at } = read.await?;
+        if let Some(at) = torn_at {
+            let rest = &mut buffer[at..count];
+            self.shared.read_rest(self.boot, self.file, rest, offset + at as u64).await?;
+        }
+        Ok(count)
     }
 
     async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
@@ -307,6 +314,20 @@ impl Shared {
         let mut state = self.lock();
         let overtaken = state.calls > before;
         state.delayed(caller, overtaken);
+    }
+
+    async fn read_rest(
+        &self,
+        boot: u32,
+        file: FileId,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        let _under_way = UnderWay::new(self);
+        yield_now().await;
+        self.check_boot(boot)?;
+        self.lock().read_rest(self.caller(), file, buffer, offset);
+        Ok(())
     }
 
     async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {

@@ -87,6 +87,7 @@ impl Stats {
                 FaultKind::MisdirectedRead(_) | FaultKind::StaleRead => {
                     !report.unreliable.is_empty()
                 }
+                FaultKind::TornRead(_) => report.torn_reads > 0,
                 kind if kind.is_silent() => true,
                 // The others are to be absorbed, by another call.
                 _ => report.calls > fault.call + 1,

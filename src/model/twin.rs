@@ -470,12 +470,8 @@ impl Twin {
 
     /// Whether these bytes, which a read that began at `began` gave, are a mixture of legal
     /// contents of which one was being written meanwhile: a read that overlaps a write in time may
-    /// see any byte of it old or new (clause 3). A device that makes its own calls is not excused
-    /// by that, as it can begin anew where a sector does.
+    /// see any byte of it old or new (clause 3).
     fn is_mixture(&self, sector: u64, bytes: &[u8], began: Tick) -> bool {
-        if self.promises.own_calls {
-            return false;
-        }
         let legal = self.legal.expected(sector, Some(began));
         if legal.iter().all(|version| self.legal.times(version.op).ended < began) {
             return false;

@@ -90,8 +90,6 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "a short read taken for the end of the file: classic";
         "short-read-from-start" Plain(Some(P::ReadResumedAtStart)),
             "the offset is advanced and the buffer is not: classic";
-        "short-read-in-sector" Plain(Some(P::ReadResumedInSector)),
-            "resumed at an odd byte: std's read_exact_at";
         "eof-is-error" Plain(Some(P::EndOfFileIsError)),
             "a sparse image shorter than its disk";
         "eof-not-zeroed" Plain(Some(P::EndOfFileNotZeroed)),
@@ -214,6 +212,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "read-modify-write without a lock: classic";
         "page-lock-too-narrow" Contention(T::PageLockTooNarrow),
             "only the first page of a request is locked";
+        "sums-of-racing-sectors" Contention(T::SumsOfRacingSectors),
+            "a checksum checked against a read that saw an overwrite in part: btrfs, without copying";
         "bounce-buffer-shared" Contention(T::BounceBufferShared),
             "two requests in one buffer: classic";
         "bounce-buffer-on-loan" Contention(T::BounceBufferUnderLoan),

@@ -1,22 +1,27 @@
 //! Bugs that take two requests at once, or one that is dropped.
 
+use super::files::{checksum, lock};
 use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{
-    Buffer, BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DynDevice, WriteOptions,
+    Buffer, BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DynDevice,
+    MutableBufferRef, WriteOptions,
 };
 use blocktwin::exec::yield_now;
 use futures::lock::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as Latch, PoisonError};
+use std::sync::{Arc, Mutex as Latch};
 use std::task::{Context, Poll, Waker};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bug {
     PageUnlocked,
     PageLockTooNarrow,
+    SumsOfRacingSectors,
     BounceBufferShared,
     BounceBufferUnderLoan,
     BufferLeakedWhenDropped,
@@ -42,6 +47,8 @@ pub(super) struct Contention {
     pages: [Mutex<()>; LOCKS],
     all_pages: Mutex<()>,
     journal: Mutex<()>,
+    /// Of sectors by number, the sums of all that they may hold.
+    sums: Latch<BTreeMap<u64, Vec<u64>>>,
     bounce: Latch<Vec<u8>>,
     /// Whoever writes, for a device that takes one writer at a time.
     busy: AtomicBool,
@@ -60,6 +67,7 @@ impl Contention {
             pages: Default::default(),
             all_pages: Mutex::default(),
             journal: Mutex::default(),
+            sums: Latch::default(),
             bounce: Latch::default(),
             busy: AtomicBool::new(false),
             waiting: Latch::default(),
@@ -101,17 +109,56 @@ impl Contention {
         self.inner.write(pages.start, held[..].into(), options).await
     }
 
+    /// The sectors of a request, each with its sum.
+    fn sums(&self, offset: u64, data: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+        let size = self.inner.geometry().sector_size();
+        let sectors = data.chunks(size as usize).map(|bytes| checksum(&[bytes]));
+        (offset / u64::from(size)..).zip(sectors)
+    }
+
+    /// Writes one request at a time, and knows the sums of what each sector may hold: before the
+    /// write, after it, or while it is under way.
+    async fn write_summed(&self, offset: u64, data: &[u8], options: WriteOptions) -> Answer {
+        let _one_at_a_time = self.journal.lock().await;
+        self.admit_change(offset, data.len() as u64).await?;
+        for (sector, sum) in self.sums(offset, data) {
+            if let Some(sums) = lock(&self.sums).get_mut(&sector) {
+                sums.push(sum);
+            }
+        }
+        let written = self.inner.write(offset, data.into(), options).await;
+        for (sector, sum) in self.sums(offset, data) {
+            match written {
+                Ok(()) => lock(&self.sums).insert(sector, vec![sum]),
+                Err(_) => lock(&self.sums).remove(&sector),
+            };
+        }
+        written
+    }
+
+    /// Checks what was read. The bug: a read that overlaps a write may see a sector in part.
+    fn check_sums(&self, offset: u64, data: &[u8]) -> Answer {
+        let sums = lock(&self.sums);
+        let is_wrong = |&(sector, sum): &(u64, u64)| {
+            sums.get(&sector).is_some_and(|sums| !sums.contains(&sum))
+        };
+        match self.sums(offset, data).find(is_wrong) {
+            Some(_) => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+            None => Ok(()),
+        }
+    }
+
     /// Writes from one buffer that everybody uses.
     async fn write_bounced(&self, offset: u64, data: &[u8], options: WriteOptions) -> Answer {
         self.fill_bounce(data);
         yield_now().await;
-        let mut bounced = self.bounce.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut bounced = lock(&self.bounce).clone();
         bounced.resize(data.len(), 0);
         self.inner.write(offset, bounced[..].into(), options).await
     }
 
     fn fill_bounce(&self, data: &[u8]) {
-        let mut bounce = self.bounce.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bounce = lock(&self.bounce);
         bounce.clear();
         bounce.extend_from_slice(data);
     }
@@ -157,8 +204,7 @@ impl Contention {
             // Everybody who waits looks again and again.
             context.waker().wake_by_ref();
         }
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(context.waker().clone());
+        *lock(&self.waiting) = Some(context.waker().clone());
         Poll::Pending
     }
 }
@@ -169,7 +215,7 @@ struct Turn<'a>(&'a Contention);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Relaxed);
-        let next = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let next = lock(&self.0.waiting).take();
         if let Some(waker) = next {
             waker.wake();
         }
@@ -187,12 +233,22 @@ impl Wrapper for Contention {
         heap.allocate_buffer(size)
     }
 
+    async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Answer {
+        if self.bug != Bug::SumsOfRacingSectors {
+            return self.inner.read(offset, buffer).await;
+        }
+        let range = self.admit_read(offset, buffer.len() as u64).await?;
+        self.inner.read(range.start, buffer.as_mut_slice().into()).await?;
+        self.check_sums(offset, buffer.as_slice())
+    }
+
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let data = buffer.as_slice();
         match self.bug {
             Bug::PageUnlocked | Bug::PageLockTooNarrow => {
                 self.write_pages(offset, data, options).await
             }
+            Bug::SumsOfRacingSectors => self.write_summed(offset, data, options).await,
             Bug::BounceBufferShared => self.write_bounced(offset, data, options).await,
             Bug::BounceBufferUnderLoan => {
                 let mut bounce = self.heap.allocate_buffer(data.len()).await?;
@@ -218,6 +274,12 @@ impl Wrapper for Contention {
     async fn trim(&self, offset: u64, length: u64) -> Answer {
         let range = self.admit_change(offset, length).await?;
         let _locked = self.lock_pages(&self.pages_around(&range)).await;
+        if self.bug == Bug::SumsOfRacingSectors {
+            let _one_at_a_time = self.journal.lock().await;
+            let sectors = self.inner.geometry().sectors(&range);
+            lock(&self.sums).retain(|sector, _| !sectors.contains(sector));
+            return self.inner.trim(offset, length).await;
+        }
         self.inner.trim(offset, length).await
     }
 

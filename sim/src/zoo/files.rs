@@ -48,37 +48,6 @@ pub(super) async fn read_full(
     Ok(())
 }
 
-/// Fills `buffer` from `offset` on, both whole sectors. A read that stopped inside a sector begins
-/// that sector anew, so that none is read in two parts.
-pub(super) async fn read_sectors(
-    file: &impl BackingFile,
-    buffer: &mut [u8],
-    offset: u64,
-    sector: usize,
-) -> Result<(), DeviceError> {
-    let mut done = 0;
-    while done < buffer.len() {
-        let count = match file.read_at(&mut buffer[done..], offset + done as u64).await {
-            Ok(count) => count,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let end = done + count;
-        let whole = end - end % sector;
-        // Nothing new: this may be where the file ends, also where that is inside a sector.
-        let is_end = whole == done && {
-            let next = offset + end as u64;
-            count == 0 || retry(async || file.read_at(&mut [0], next).await).await? == 0
-        };
-        if is_end {
-            buffer[end..].fill(0);
-            break;
-        }
-        done = whole;
-    }
-    Ok(())
-}
-
 /// Writes all of `data` at `offset`.
 pub(super) async fn write_full(
     file: &impl BackingFile,

@@ -20,7 +20,6 @@ pub(super) enum Bug {
     WriteResumedInSector,
     WriteResumedPastSector,
     NoLastAttempt,
-    ReadResumedInSector,
     ReadResumedAtStart,
     EintrLoopsForever,
     FailedSyncForgotten,
@@ -161,19 +160,12 @@ impl Plain {
             let to = if self.bug == Some(Bug::ReadResumedAtStart) { 0 } else { done };
             let left = buffer.len() - done;
             let count = self.read_at(&mut buffer[to..to + left], offset + done as u64).await?;
-            let end = done + count;
-            let resumed = self.resume(end, self.bug == Some(Bug::ReadResumedInSector));
-            let stuck = resumed == done;
-            if stuck && (count == 0 || self.is_end(offset + end as u64).await?) {
-                return self.end_early(&mut buffer[end..]);
+            if count == 0 {
+                return self.end_early(&mut buffer[done..]);
             }
-            done = resumed;
+            done += count;
         }
         Ok(())
-    }
-
-    async fn is_end(&self, offset: u64) -> io::Result<bool> {
-        Ok(self.read_at(&mut [0], offset).await? == 0)
     }
 
     /// What the file lacks is zero.

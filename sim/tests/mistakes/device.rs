@@ -7,6 +7,9 @@ use blocktwin::device::{
     WriteOptions,
 };
 use blocktwin::file::BackingFile;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device that makes a mistake, above or beneath.
@@ -16,11 +19,39 @@ pub(crate) struct MistakenDevice {
     /// A flush has begun and not ended.
     flushing: AtomicBool,
     closed: AtomicBool,
+    /// What sectors have held since they were first read.
+    held: Mutex<BTreeMap<u64, Vec<Vec<u8>>>>,
 }
 
 impl MistakenDevice {
     pub(super) fn new(inner: FileBackedDevice<MistakenFile>, mistake: Mistake) -> Self {
-        Self { inner, mistake, flushing: AtomicBool::new(false), closed: AtomicBool::new(false) }
+        let [flushing, closed] = [(); 2].map(|()| AtomicBool::new(false));
+        Self { inner, mistake, flushing, closed, held: Mutex::default() }
+    }
+
+    /// The sectors of a request.
+    fn sectors<'d>(&self, offset: u64, data: &'d [u8]) -> impl Iterator<Item = (u64, &'d [u8])> {
+        let size = self.inner.geometry().sector_size();
+        (offset / u64::from(size)..).zip(data.chunks(size as usize))
+    }
+
+    /// Notes what sectors that have been read hold now.
+    fn note(&self, offset: u64, data: &[u8]) {
+        let mut held = self.held.lock().expect("no panic");
+        for (sector, bytes) in self.sectors(offset, data) {
+            if let Some(contents) = held.get_mut(&sector) {
+                contents.push(bytes.to_vec());
+            }
+        }
+    }
+
+    /// Whether each sector holds what it was seen to hold, or what was written to it.
+    fn is_known(&self, offset: u64, data: &[u8]) -> bool {
+        let mut held = self.held.lock().expect("no panic");
+        self.sectors(offset, data).all(|(sector, bytes)| {
+            let contents = held.entry(sector).or_insert_with(|| vec![bytes.to_vec()]);
+            contents.iter().any(|content| content == bytes)
+        })
     }
 
     /// Writes whole pairs of blocks.
@@ -56,8 +87,15 @@ impl Device for MistakenDevice {
         self.inner.allocate_buffer(size)
     }
 
-    async fn read(&self, offset: u64, buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
-        self.inner.read(offset, buffer).await
+    async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
+        if self.mistake != Mistake::TakesSectorsForWhole {
+            return self.inner.read(offset, buffer).await;
+        }
+        self.inner.read(offset, buffer.as_mut_slice().into()).await?;
+        match self.is_known(offset, buffer.as_slice()) {
+            true => Ok(()),
+            false => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+        }
     }
 
     async fn write(
@@ -68,6 +106,13 @@ impl Device for MistakenDevice {
     ) -> Result<(), DeviceError> {
         if self.mistake == Mistake::WritesInPairs && !self.is_read_only() {
             return self.write_pairs(offset, buffer.as_slice(), options).await;
+        }
+        if self.mistake == Mistake::TakesSectorsForWhole {
+            // A read may come first in between.
+            self.note(offset, buffer.as_slice());
+            let written = self.inner.write(offset, buffer.as_slice().into(), options).await;
+            self.note(offset, buffer.as_slice());
+            return written;
         }
         self.inner.write(offset, buffer, options).await
     }
@@ -100,7 +145,10 @@ impl Device for MistakenDevice {
     }
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        self.inner.trim(offset, length).await
+        self.held.lock().expect("no panic").clear();
+        let trimmed = self.inner.trim(offset, length).await;
+        self.held.lock().expect("no panic").clear();
+        trimmed
     }
 
     async fn close(&self) -> Result<(), DeviceError> {

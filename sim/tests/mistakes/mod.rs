@@ -45,6 +45,8 @@ pub(crate) enum Mistake {
     GivesUpSlowWrites,
     /// Writes two blocks at a time, of which it reads what it was not given.
     WritesInPairs,
+    /// A read that saw something else than was ever written to a sector is taken for a failure.
+    TakesSectorsForWhole,
     /// Leaves a flush to the one that is under way, and one that was dropped is so for ever.
     JoinsFlushes,
     /// Flushes nothing.

@@ -106,6 +106,7 @@ fn parameter(kind: FaultKind) -> u64 {
     match kind {
         FaultKind::ShortRead(number)
         | FaultKind::ShortWrite(number)
+        | FaultKind::TornRead(number)
         | FaultKind::EnospcFor(number)
         | FaultKind::BitFlip(number)
         | FaultKind::LatentSector(number)

@@ -263,6 +263,7 @@ fn kinds(kind: FaultKind) -> Vec<FaultKind> {
     match kind {
         FaultKind::ShortRead(count) => with(count, FaultKind::ShortRead),
         FaultKind::ShortWrite(count) => with(count, FaultKind::ShortWrite),
+        FaultKind::TornRead(count) => with(count, FaultKind::TornRead),
         FaultKind::Enospc | FaultKind::Edquot | FaultKind::Efbig => vec![FaultKind::Eio],
         FaultKind::EnospcFor(calls) => {
             let mut simpler = vec![FaultKind::Eio, FaultKind::Enospc];

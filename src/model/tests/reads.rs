@@ -145,8 +145,8 @@ fn a_tear_outside_the_write_or_beneath_a_success_excuses_nothing() {
 fn a_read_to_which_the_kernel_showed_a_tear_learns_nothing() {
     let story = || History::new().wrote(1, 0..2).write(2, 0..2).read(9, 0..2).tore(0);
     story().returns(9, 0, &[Torn(2, 1), By(1)]).ok(2).reads(0, &[By(2), By(2)]);
-    story().must_not_return(9, 0, &[By(1), Torn(2, 1)], Kind::Torn);
-    let after = story().returns(9, 0, &[Torn(2, 1), By(1)]);
+    story().must_not_return(9, 0, &[By(1), Garbage], Kind::Corrupt);
+    let after = story().returns(9, 0, &[Torn(2, 1), By(1)]).ok(2);
     after.must_not_read(0, &[Torn(2, 1)], Kind::Torn);
 }
 

@@ -10,6 +10,7 @@ const LAST_KIND: u8 = 21;
 /// before there were these.
 const ENOSPC_STAYS: u8 = 0x40;
 const WRITE_ZERO_STAYS: u8 = 0x41;
+const TORN_READ: u8 = 0x42;
 const FIRST_MAPPED: u8 = LAST_KIND + 1;
 const LAST_FAULT: u8 = 0x3f;
 
@@ -34,14 +35,15 @@ pub(super) fn fault(kind: u8, call: u8, parameter: u64) -> Option<Fault> {
 
 /// The numbers are part of the format: they are never changed, nor used again.
 fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
+    let count = u32::try_from(parameter).unwrap_or_else(|_| low(parameter % COUNTS + 1));
     let code = match code {
         1..=LAST_KIND => code,
         FIRST_MAPPED..=LAST_FAULT => 1 + code % HONEST,
         ENOSPC_STAYS => return Some(FaultKind::EnospcStays),
         WRITE_ZERO_STAYS => return Some(FaultKind::WriteZeroStays),
+        TORN_READ => return Some(FaultKind::TornRead(count)),
         _ => return None,
     };
-    let count = u32::try_from(parameter).unwrap_or_else(|_| low(parameter % COUNTS + 1));
     let few = if parameter <= FEW { low(parameter) } else { low(parameter % FEW) };
     Some(match code {
         1 => FaultKind::Interrupted,
@@ -95,6 +97,7 @@ pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
         FaultKind::LatentSector(sector) => (21, sector.into()),
         FaultKind::EnospcStays => (ENOSPC_STAYS, 0),
         FaultKind::WriteZeroStays => (WRITE_ZERO_STAYS, 0),
+        FaultKind::TornRead(count) => (TORN_READ, count.into()),
     }
 }
 

@@ -11,6 +11,7 @@ pub(super) enum Draft {
     Interrupted,
     ShortRead,
     ShortWrite,
+    TornRead,
     Eio,
     Enospc,
     EnospcFor,
@@ -30,7 +31,7 @@ pub(super) enum Draft {
 }
 
 /// Faults that tell, or that only take time.
-pub(super) const HONEST: [Draft; 13] = [
+pub(super) const HONEST: [Draft; 14] = [
     Draft::Interrupted,
     Draft::ShortRead,
     Draft::ShortWrite,
@@ -44,6 +45,7 @@ pub(super) const HONEST: [Draft; 13] = [
     Draft::WritebackFailed,
     Draft::Latency,
     Draft::LateReturn,
+    Draft::TornRead,
 ];
 
 /// Faults of the medium itself. Only a few scenarios have them, as they excuse the sectors that
@@ -68,6 +70,7 @@ impl Draft {
             Self::Interrupted => &[FaultClass::Interrupted],
             Self::ShortRead => &[FaultClass::ShortRead],
             Self::ShortWrite => &[FaultClass::ShortWrite],
+            Self::TornRead => &[FaultClass::TornRead],
             Self::Eio => &[FaultClass::Eio],
             Self::Enospc => &[FaultClass::Enospc],
             Self::EnospcFor => &[FaultClass::EnospcFor, FaultClass::EnospcStays],
@@ -212,6 +215,7 @@ impl Generator<'_> {
             Draft::Interrupted => FaultKind::Interrupted,
             Draft::ShortRead => FaultKind::ShortRead(count),
             Draft::ShortWrite => FaultKind::ShortWrite(count),
+            Draft::TornRead => FaultKind::TornRead(count),
             Draft::Eio => FaultKind::Eio,
             Draft::Enospc => FaultKind::Enospc,
             Draft::EnospcFor if stays(FaultClass::EnospcStays) => FaultKind::EnospcStays,

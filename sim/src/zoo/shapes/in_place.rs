@@ -1,7 +1,7 @@
 //! Blocks in place in one file, and what requests do to them.
 
 use super::shell::{Answer, Store};
-use crate::zoo::files::{Latch, read_full, read_sectors, retry, write_full};
+use crate::zoo::files::{Latch, read_full, retry, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
@@ -40,11 +40,6 @@ impl<F: BackingFile + Clone> InPlace<F> {
 
     pub(super) async fn read(&self, offset: u64, data: &mut [u8]) -> Answer {
         read_full(&self.file, data, offset).await
-    }
-
-    /// As a device has to read that promises to make its own calls.
-    pub(super) async fn read_sectors(&self, offset: u64, data: &mut [u8]) -> Answer {
-        read_sectors(&self.file, data, offset, self.sector).await
     }
 
     pub(super) async fn write(&self, offset: u64, data: &[u8]) -> Answer {

@@ -59,7 +59,7 @@ struct Data {
 
 impl Store for Data {
     async fn read(&self, offset: u64, data: &mut [u8]) -> Answer {
-        self.disk.read_sectors(offset, data).await
+        self.disk.read(offset, data).await
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Answer {
