@@ -43,6 +43,7 @@
 //!    again. If the request that made the sync was dropped before it heard of the failure, then
 //!    the next flush, FUA write, barrier or close returns the error of the sync or `SyncFailed`.
 //!    Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
+//!    Barriers that had returned `Ok` before are kept until the device is opened again.
 //! 7. **Transient conditions are absorbed**: `EINTR`, short reads, short writes. **Everything else
 //!    is surfaced**, with its errno: none is swallowed and none is invented. A write of which the
 //!    kernel takes nothing is [`DeviceError::WriteZero`]. After a failed read, write or trim the

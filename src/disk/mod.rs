@@ -267,6 +267,12 @@ impl SimDisk {
         self.shared.lock().closed = true;
     }
 
+    /// A close is under way, perhaps after another that has failed: until it has answered too, the
+    /// device may make raw calls.
+    pub fn closing(&self) {
+        self.shared.lock().closed = false;
+    }
+
     /// The device was closed and dropped, and will be opened again; the machine runs on.
     pub fn reopened(&self) {
         self.shared.lock().reopened();

@@ -29,7 +29,9 @@ pub(super) fn judge_opening(
         )),
         Some(error) => Err(Violation::new(
             Kind::SpuriousError,
-            format!("the device could not be opened although nothing had gone wrong: {error}"),
+            format!(
+                "the device could not be opened although no fault had been injected that explains it: {error}"
+            ),
         )),
     }
 }

@@ -268,7 +268,9 @@ pub fn scenarios_for(subject: &impl Subject) -> Accepts {
 pub(super) fn rules_of(promises: &Promises, accepts: &Accepts) -> Rules {
     let mut rules = Rules {
         own_calls: promises.own_calls,
-        odd_short_writes: accepts.takes_odd_short_writes(),
+        // Only there the twin knows which sector a torn one is.
+        odd_short_writes: accepts.takes_odd_short_writes()
+            && (promises.in_place || promises.waives.sector_atomicity),
         posix_entries: promises.posix_directories,
         ..Rules::default()
     };

@@ -76,8 +76,9 @@ const OUTSIDE: &str = "real threads, and the timers and tasks of other runtimes,
                        the simulation: use World::spawn and World::sleep";
 
 /// The same where nothing says that it is so.
-const PERHAPS: &str = "if it waits for a real thread, or for a timer or task of another runtime: \
-                       those do not run in the simulation, use World::spawn and World::sleep";
+const PERHAPS: &str = "it waits for a lock, a wake-up or a transfer buffer that never comes; real \
+                       threads and other runtimes' timers do not run in the simulation, use \
+                       World::spawn and World::sleep";
 
 /// Nothing can go on, or it went on for too long; `doing` the clients, while `tasks` of the device
 /// are alive. `foreign` where a waker was used by another thread.

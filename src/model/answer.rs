@@ -114,6 +114,14 @@ impl Obligation<'_> {
                 Err(Violation::new(kind, format!("{name} returned Ok although {reason}")))
             }
             (Err(error), due) if self.excuses(error) && !self.evades(error, due) => Ok(()),
+            (Err(error), None) if let Some(cause) = self.cause() => Err(Violation::new(
+                Kind::WrongError,
+                format!(
+                    "{name} failed with the wrong error although the file had failed: {error}, and \
+                     not {}",
+                    cause.error
+                ),
+            )),
             (Err(error), None) => Err(Violation::new(
                 Kind::SpuriousError,
                 format!("{name} failed although nothing had gone wrong: {error}"),
@@ -174,8 +182,16 @@ impl Obligation<'_> {
             return true;
         }
         let late = !self.is_read() || !self.promises.in_place;
-        let untold = || late && (owed.contains(&error) || self.state.sync_error == Some(error));
+        // Once somebody was told of a failed sync, the others get `SyncFailed`.
+        let sync_untold = !self.is_past(self.state.sync_failed);
+        let of_sync = || sync_untold && self.state.sync_error == Some(error);
+        let untold = || late && (owed.contains(&error) || of_sync());
         causes.iter().any(|cause| cause.error == error && self.concerns(cause)) || untold()
+    }
+
+    /// A failed raw call that this request may have failed for.
+    fn cause(&self) -> Option<&Cause> {
+        self.evidence.causes.iter().find(|cause| self.concerns(cause))
     }
 
     /// Whether a failed raw call may be what this request failed for.

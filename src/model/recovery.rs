@@ -20,6 +20,15 @@ impl Twin {
 
     /// The device is open again after a close, or opened for the first time.
     pub fn reopened(&mut self) {
+        if self.state.sync_failing {
+            // What was ahead of them may be lost for good, and no write could ever come after it.
+            self.barriers.clear();
+        }
+        self.forget_opening();
+    }
+
+    /// Of the requests and answers so far nothing matters any more.
+    fn forget_opening(&mut self) {
         self.in_flight.clear();
         self.turns.clear();
         self.misread.clear();
@@ -31,7 +40,7 @@ impl Twin {
     pub fn crash(&mut self) {
         let now = self.tick();
         self.legal.crash(now);
-        self.reopened();
+        self.forget_opening();
     }
 
     /// The sectors of which the crash may have left more than one content, in order. All of them

@@ -108,6 +108,11 @@ impl Twin {
         self.geometry
     }
 
+    /// The request of this number.
+    pub(crate) fn request(&self, op: OpId) -> Request {
+        self.log[op as usize].request
+    }
+
     /// How often each clause was checked since the twin was made or reset.
     pub fn checks(&self) -> &Checks {
         &self.checks

@@ -4,7 +4,7 @@
 //! often, and where on the device it works, and only then the operations. So some scenarios are all
 //! flushes, some never crash, some have every client on the same block.
 
-use super::{Accepts, DeviceSpec, Op, Scenario, Step, VERSION};
+use super::{Accepts, DeviceSpec, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario, Step, VERSION};
 use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
@@ -76,6 +76,9 @@ const DRAWS: [Draw; 10] = [
     Draw::Crash,
     Draw::Bad,
 ];
+
+/// Most bytes of a trim of the whole device.
+const LARGEST_TRIM: u64 = 256 << 10;
 
 /// What one scenario does, and how often.
 struct Swarm {
@@ -182,6 +185,7 @@ impl<'a> Generator<'a> {
         }
         kinds.retain(|draft| draft.classes().iter().any(|&class| accepts.takes(class)));
         let clients = match profile {
+            _ if rng.chance(1, 64) => *rng.pick(&[6, 8, 12, MAX_CLIENTS]),
             Profile::Heavy => 4,
             _ if rng.chance(1, 2) => 1,
             _ => *rng.pick(&[2, 2, 3, 4]),
@@ -205,20 +209,36 @@ impl<'a> Generator<'a> {
             kinds,
             clients,
             spots,
-            longest: *rng.pick(&[1, 2, 4, 8, 32]),
+            longest: if rng.chance(1, 32) {
+                1 << rng.between(6, 11)
+            } else {
+                *rng.pick(&[1, 2, 4, 8, 32])
+            },
             hostile: profile == Profile::Hostile,
         }
     }
 
     fn steps(&mut self, swarm: &Swarm, device: &DeviceSpec) -> Vec<Step> {
-        let count = self.rng.between(8, 96);
-        let mut steps = Vec::new();
+        let count = match self.rng.weighted(&[2000, 40, 1]) {
+            0 => self.rng.between(8, 96),
+            1 => self.rng.between(97, 600),
+            _ => self.rng.between(601, 5000),
+        };
+        let (mut steps, mut trimmed) = (Vec::new(), 0);
         // Once the device refuses everything, it is soon opened again.
         let mut reopen_in = None;
         for _ in 0..count {
             let due = reopen_in == Some(0);
             reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
-            let step = if due { self.revival(swarm) } else { self.step(swarm, device) };
+            let mut step = if due { self.revival(swarm) } else { self.step(swarm, device) };
+            if let Op::Trim { length, .. } = step.op
+                && length <= device.block_count * u64::from(device.block_size)
+            {
+                trimmed += length;
+                if trimmed > MAX_TRIMMED {
+                    step.op = Op::Flush;
+                }
+            }
             let lasts = |fault: &Fault| fault.kind.fails_sync() || fault.kind.stays();
             let failed = step.faults.iter().any(lasts);
             if (failed || step.op == Op::Close) && reopen_in.is_none() {
@@ -253,6 +273,7 @@ impl<'a> Generator<'a> {
             }
             Draw::Trim => {
                 let (offset, length) = self.range(swarm, device);
+                let (offset, length) = self.all_of_it(device).unwrap_or((offset, length));
                 Op::Trim { offset, length }
             }
             Draw::Flush => Op::Flush,
@@ -320,6 +341,13 @@ impl<'a> Generator<'a> {
             _ => rng.between(0, room.min(256)),
         };
         (offset * u64::from(device.block_size), length * u64::from(device.block_size))
+    }
+
+    /// Now and then all of a device that is not large. Offset and length in bytes.
+    fn all_of_it(&mut self, device: &DeviceSpec) -> Option<(u64, u64)> {
+        let size = device.block_count * u64::from(device.block_size);
+        let all = size <= LARGEST_TRIM && self.rng.chance(1, 32);
+        all.then_some((0, size))
     }
 
     /// A request that the device has to refuse.

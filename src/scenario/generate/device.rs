@@ -4,7 +4,10 @@ use super::super::{DeviceSpec, Trim};
 use super::{Generator, Profile};
 
 /// Sizes of devices near which arithmetic goes wrong, in bytes.
-const LANDMARKS: [u64; 4] = [1 << 31, 1 << 32, 1 << 40, 1 << 44];
+const LANDMARKS: [u64; 7] = [1 << 31, 1 << 32, 1 << 41, 1 << 44, 1 << 48, 1 << 53, 1 << 62];
+
+/// Most blocks of a device that is neither small nor at a landmark.
+const MEDIUM: u64 = 1 << 13;
 
 impl Generator<'_> {
     /// Draws a device. Each draw is mapped to what is accepted before the next one, which may
@@ -28,7 +31,11 @@ impl Generator<'_> {
             _ => rng.below(size.min(1 << 20)),
         };
         let file_length = accepts.file_for(size, file_length);
-        let heap_blocks = if rng.chance(1, 2) { rng.between(1, 8) } else { 256 };
+        let heap_blocks = match rng.weighted(&[32, 31, 1]) {
+            0 => rng.between(1, 8),
+            1 => 256,
+            _ => 2048,
+        };
         let heap = accepts.heap_for(block_size, heap_blocks * u64::from(block_size));
         let trim = *rng.pick(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore]);
         let trim = accepts.trim_for(trim);
@@ -37,8 +44,9 @@ impl Generator<'_> {
         DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
     }
 
-    /// How many blocks the device has: a few more than the fewest, or as many as make a landmark,
-    /// if that is accepted.
+    /// How many blocks the device has: a few more than the fewest, or now and then as many as a
+    /// device of several sectors of metadata has, or the most; or as many as make a landmark, if
+    /// that is accepted.
     fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
         let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
         let drawn = if small {
@@ -46,12 +54,22 @@ impl Generator<'_> {
             rng.between(1, most)
         } else {
             let landmark = rng.pick(&LANDMARKS) / u64::from(block_size);
-            let beyond = rng.below(64);
-            if counts.contains(landmark + beyond) {
-                return landmark + beyond;
+            let near = (landmark + rng.below(64)).saturating_sub(*rng.pick(&[0, 0, 32]));
+            if counts.contains(near) {
+                return near;
             }
-            beyond + 1
+            rng.between(1, 64)
         };
-        counts.least + (drawn - 1) % (counts.most - counts.least + 1)
+        let few = counts.least + (drawn - 1) % (counts.most - counts.least + 1);
+        if !rng.chance(1, 32) {
+            return few;
+        }
+        let most = counts.most.min(MEDIUM.max(counts.least));
+        let power = 1 << rng.between(6, 13);
+        match rng.below(3) {
+            0 => most,
+            1 => most.saturating_sub(1).max(counts.least),
+            _ => (power + rng.below(3)).saturating_sub(1).clamp(counts.least, most),
+        }
     }
 }

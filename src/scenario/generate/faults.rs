@@ -185,7 +185,10 @@ impl Generator<'_> {
         let syncs = step.op.request().is_some_and(Request::makes_durable) || step.op == Op::Reopen;
         let fails = syncs && self.crash.chance(1, 2) && self.sync_failures().next().is_some();
         // The sync of an FUA write comes after its data.
-        let call = u32::from(fails && matches!(step.op, Op::Write { .. }));
+        let call = match fails {
+            true => u32::from(matches!(step.op, Op::Write { .. })),
+            false => u32::try_from(self.crash.weighted(&[5, 2, 1, 1])).unwrap_or(0),
+        };
         if fails {
             let kind = self.kind(Draft::SyncFailed, device, 0);
             step.faults.push(Fault { call, kind });
