@@ -56,7 +56,7 @@ pub const HEADER: usize = 48;
 pub const RECORD: usize = 24;
 
 /// Most operations that are decoded; what follows is ignored.
-pub const MOST_STEPS: usize = 256;
+pub const MOST_STEPS: usize = 5000;
 
 /// The byte of the header that says what random records are like: 1 for few blocks with many syncs
 /// and crashes, as [`Profile::Durability`](super::Profile::Durability) has them, and anything else

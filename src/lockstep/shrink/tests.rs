@@ -12,7 +12,7 @@ const BUGS: [(Bug, Profile, Kind); 10] = [
     (Bug::SecondFlushLies, Profile::Heavy, Kind::PoisonIgnored),
     (Bug::FuaIgnored, Profile::Default, Kind::DurabilityLost),
     (Bug::TrimTooLong, Profile::Default, Kind::RangeEscaped),
-    (Bug::ShortReadBelieved, Profile::Default, Kind::Lost),
+    (Bug::ShortReadBelieved, Profile::Default, Kind::Torn),
     (Bug::WriteResumedAtOddByte, Profile::Heavy, Kind::Torn),
     (Bug::InterruptionSurfaced, Profile::Heavy, Kind::SpuriousError),
     (Bug::LocksInTwoOrders, Profile::Default, Kind::Hang),

@@ -117,11 +117,24 @@ fn every_crash_occurs() {
 
 #[test]
 fn every_number_of_clients_occurs() {
-    let clients = |it: &Scenario| vec![it.clients()];
+    // Not every client of many has a step.
+    let clients = |it: &Scenario| {
+        let number = it.clients();
+        vec![
+            [5, 6, 7, 8, 9, 12, 16]
+                .into_iter()
+                .find(|&most| number > 4 && number <= most)
+                .unwrap_or(number),
+        ]
+    };
     for profile in [Profile::Default, Profile::Durability] {
-        assert_eq!(Vec::from_iter(occurring(profile, clients)), [1, 2, 3, 4], "{profile:?}");
+        assert_eq!(
+            Vec::from_iter(occurring(profile, clients)),
+            [1, 2, 3, 4, 6, 8, 12, 16],
+            "{profile:?}"
+        );
     }
-    assert_eq!(occurring(Profile::Heavy, clients).last(), Some(&4));
+    assert!(occurring(Profile::Heavy, clients).contains(&4));
 }
 
 #[test]
@@ -153,7 +166,7 @@ fn what_is_generated_is_what_may_be_parsed() {
     for (profile, scenario) in &*SCENARIOS {
         let device = &scenario.device;
         assert!(device.geometry().is_ok() && device.block_count > 0, "{device:?}");
-        assert!((8..=96).contains(&scenario.steps.len()));
+        assert!((8..=5000).contains(&scenario.steps.len()));
         for step in &scenario.steps {
             assert!(step.faults.len() <= MAX_FAULTS && step.drop_at != Some(0), "{step:?}");
             if let Op::Read { length, .. } | Op::Write { length, .. } = step.op {
