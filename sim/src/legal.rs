@@ -315,7 +315,7 @@ mod tests {
             let text = anstream::adapter::strip_str(&text).to_string();
             let place = directory.path().display().to_string();
             let parts = [
-                "device copy-off-by-one, seed 1 DIVERGED: ",
+                "device copy-off-by-one, seed 0 DIVERGED: ",
                 "\n\nshrunk from ",
                 "\n\nreplay with:\n",
                 " --device copy-off-by-one ",

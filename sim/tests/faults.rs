@@ -36,6 +36,7 @@ const CONTENTS: &[Kind] = &[
     Kind::Corrupt,
     Kind::DurabilityLost,
     Kind::OrderingViolated,
+    Kind::RangeEscaped,
 ];
 
 /// The mistake made for each kind of fault.
@@ -78,7 +79,7 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
         FaultClass::LatentSector,
         Mistake::Swallows(Call::Read, FaultKind::LatentSector(0)),
         // Where it is reading back that meets it, the contents tell.
-        &[Kind::ErrorSwallowed, Kind::Lost, Kind::DurabilityLost],
+        &[Kind::ErrorSwallowed, Kind::Lost, Kind::Stale, Kind::DurabilityLost],
     ),
     (FaultClass::Latency, Mistake::AssumesSlowWritesDone, CONTENTS),
     (FaultClass::LateReturn, Mistake::GivesUpSlowWrites, &[Kind::SpuriousError]),
@@ -93,7 +94,10 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
 /// Lies of the medium that a device is held to, if that is asked for.
 const ACCUSED: [(FaultClass, &[Kind]); 5] = [
     (FaultClass::BitFlip, &[Kind::Corrupt]),
-    (FaultClass::LostWrite, &[Kind::Lost, Kind::Stale, Kind::DurabilityLost]),
+    (
+        FaultClass::LostWrite,
+        &[Kind::Lost, Kind::Stale, Kind::DurabilityLost, Kind::OrderingViolated],
+    ),
     (FaultClass::MisdirectedWrite, CONTENTS),
     (FaultClass::MisdirectedRead, CONTENTS),
     (FaultClass::StaleRead, &[Kind::Lost, Kind::Stale]),

@@ -232,7 +232,7 @@ impl State {
             self.check_limit(caller, file, offset, end);
             let call = self.next_change();
             let inode = self.file(file);
-            inode.undo.begin_call(call);
+            inode.undo.begin_metadata_call(call);
             inode.punch(offset..end);
         });
         let name = self.file(file).name;
@@ -255,7 +255,7 @@ impl State {
             self.check_limit(caller, file, 0, length);
             let call = self.next_change();
             let inode = self.file(file);
-            inode.undo.begin_call(call);
+            inode.undo.begin_metadata_call(call);
             inode.set_len(length);
         });
         let name = self.file(file).name;

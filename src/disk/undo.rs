@@ -26,13 +26,16 @@ struct Change {
     replaced_corrupted: bool,
     /// A failed sync marked it clean without writing it: no later sync makes it durable.
     dropped: bool,
+    /// It took data away, by a truncation or a hole, and wrote none. That is metadata, in the
+    /// journal of the file system: a failed sync leaves it dirty.
+    metadata: bool,
 }
 
 impl Change {
     /// A change that the raw call `call` makes, of the length unless it says otherwise.
     fn of(call: u64) -> Self {
-        let (what, replaced_corrupted, dropped) = (LENGTH, false, false);
-        Self { what, replaced: 0, number: 0, call, replaced_corrupted, dropped }
+        let (what, replaced_corrupted, dropped, metadata) = (LENGTH, false, false, false);
+        Self { what, replaced: 0, number: 0, call, replaced_corrupted, dropped, metadata }
     }
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Undo {
     made: u64,
     /// The number of the raw call that is changing the file, or was the last to do so.
     call: u64,
+    /// That call writes no data.
+    metadata: bool,
     /// Room to sort in, kept from use to use.
     order: Vec<(u64, usize)>,
 }
@@ -78,7 +83,12 @@ impl Undo {
     /// What is recorded from now on is made by this raw call: a number that grows from call to
     /// call, over all files.
     pub(super) fn begin_call(&mut self, call: u64) {
-        self.call = call;
+        (self.call, self.metadata) = (call, false);
+    }
+
+    /// As [`begin_call`](Self::begin_call), of a call that takes data away and writes none.
+    pub(super) fn begin_metadata_call(&mut self, call: u64) {
+        (self.call, self.metadata) = (call, true);
     }
 
     /// The raw calls that made the changes, in order.
@@ -144,10 +154,11 @@ impl Undo {
         let start = self.arena.len();
         held(&mut self.arena);
         let places = (start..self.arena.len()).step_by(sector_size);
-        let (mut number, call) = (self.made, self.call);
+        let (mut number, call, metadata) = (self.made, self.call, self.metadata);
         self.changes.extend(places.zip(first + 1..).map(|(place, what)| {
             number += 1;
-            Change { what, replaced: place as u64, number: number - 1, ..Change::of(call) }
+            let change = Change { what, replaced: place as u64, ..Change::of(call) };
+            Change { number: number - 1, metadata, ..change }
         }));
         self.made = number;
         &mut self.arena[start..]
@@ -200,10 +211,10 @@ impl Undo {
     }
 
     /// A sync that began at `mark` has failed, and what was dirty then counts as clean. Not so the
-    /// length, which is metadata: it stays dirty.
+    /// length and holes, which are metadata: they stay dirty.
     pub(super) fn dropped(&mut self, mark: u64) {
         for change in self.changes.iter_mut().take_while(|change| change.number < mark) {
-            change.dropped = change.what != LENGTH;
+            change.dropped |= change.what != LENGTH && !change.metadata;
         }
     }
 
@@ -321,6 +332,15 @@ mod tests {
     impl Toy {
         fn write(&mut self, sector: usize, value: u8) {
             self.undo.begin_call(self.undo.call + 1);
+            self.set(sector, value);
+        }
+
+        fn punch(&mut self, sector: usize) {
+            self.undo.begin_metadata_call(self.undo.call + 1);
+            self.set(sector, 0);
+        }
+
+        fn set(&mut self, sector: usize, value: u8) {
             let old = [self.visible[sector]; SECTOR];
             self.undo.record(sector as u64, SECTOR, |held| held.extend_from_slice(&old));
             self.visible[sector] = value;
@@ -375,6 +395,17 @@ mod tests {
         assert_eq!(toy.visible[..2], [1, 2]);
         toy.undo.synced(toy.undo.mark());
         assert_eq!(toy.crash(CrashPolicy::All)[..2], [0, 2]);
+    }
+
+    #[test]
+    fn a_hole_stays_dirty_when_a_sync_fails() {
+        let mut toy = Toy::default();
+        toy.write(0, 1);
+        toy.undo.synced(toy.undo.mark());
+        toy.punch(0);
+        toy.undo.dropped(toy.undo.mark());
+        toy.undo.synced(toy.undo.mark());
+        assert_eq!(toy.crash(CrashPolicy::None)[0], 0);
     }
 
     #[test]

@@ -10,7 +10,15 @@ use blocktwin::file::BackingFile;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// What a sector may hold.
+#[derive(Default)]
+struct Held {
+    contents: Vec<Vec<u8>>,
+    /// What it held when the device was opened is among them.
+    has_first: bool,
+}
 
 /// A device that makes a mistake, above or beneath.
 pub(crate) struct MistakenDevice {
@@ -19,14 +27,22 @@ pub(crate) struct MistakenDevice {
     /// A flush has begun and not ended.
     flushing: AtomicBool,
     closed: AtomicBool,
-    /// What sectors have held since they were first read.
-    held: Mutex<BTreeMap<u64, Vec<Vec<u8>>>>,
+    held: Mutex<BTreeMap<u64, Held>>,
+    /// Trims in flight.
+    trimming: AtomicU32,
 }
 
 impl MistakenDevice {
     pub(super) fn new(inner: FileBackedDevice<MistakenFile>, mistake: Mistake) -> Self {
         let [flushing, closed] = [(); 2].map(|()| AtomicBool::new(false));
-        Self { inner, mistake, flushing, closed, held: Mutex::default() }
+        Self {
+            inner,
+            mistake,
+            flushing,
+            closed,
+            held: Mutex::default(),
+            trimming: AtomicU32::new(0),
+        }
     }
 
     /// The sectors of a request.
@@ -35,22 +51,25 @@ impl MistakenDevice {
         (offset / u64::from(size)..).zip(data.chunks(size as usize))
     }
 
-    /// Notes what sectors that have been read hold now.
+    /// Notes what sectors are about to hold.
     fn note(&self, offset: u64, data: &[u8]) {
         let mut held = self.held.lock().expect("no panic");
         for (sector, bytes) in self.sectors(offset, data) {
-            if let Some(contents) = held.get_mut(&sector) {
-                contents.push(bytes.to_vec());
-            }
+            held.entry(sector).or_default().contents.push(bytes.to_vec());
         }
     }
 
-    /// Whether each sector holds what it was seen to hold, or what was written to it.
+    /// Whether each sector holds what it held at first, or what was written to it.
     fn is_known(&self, offset: u64, data: &[u8]) -> bool {
         let mut held = self.held.lock().expect("no panic");
+        let trimming = self.trimming.load(Ordering::Relaxed) > 0;
         self.sectors(offset, data).all(|(sector, bytes)| {
-            let contents = held.entry(sector).or_insert_with(|| vec![bytes.to_vec()]);
-            contents.iter().any(|content| content == bytes)
+            let Held { contents, has_first } = held.entry(sector).or_default();
+            if trimming || contents.iter().any(|content| content == bytes) {
+                return true;
+            }
+            contents.push(bytes.to_vec());
+            !std::mem::replace(has_first, true)
         })
     }
 
@@ -108,11 +127,8 @@ impl Device for MistakenDevice {
             return self.write_pairs(offset, buffer.as_slice(), options).await;
         }
         if self.mistake == Mistake::TakesSectorsForWhole {
-            // A read may come first in between.
             self.note(offset, buffer.as_slice());
-            let written = self.inner.write(offset, buffer.as_slice().into(), options).await;
-            self.note(offset, buffer.as_slice());
-            return written;
+            return self.inner.write(offset, buffer, options).await;
         }
         self.inner.write(offset, buffer, options).await
     }
@@ -145,9 +161,10 @@ impl Device for MistakenDevice {
     }
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        self.held.lock().expect("no panic").clear();
+        self.trimming.fetch_add(1, Ordering::Relaxed);
         let trimmed = self.inner.trim(offset, length).await;
         self.held.lock().expect("no panic").clear();
+        self.trimming.fetch_sub(1, Ordering::Relaxed);
         trimmed
     }
 
