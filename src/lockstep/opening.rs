@@ -29,9 +29,7 @@ pub(super) fn judge_opening(
         )),
         Some(error) => Err(Violation::new(
             Kind::SpuriousError,
-            format!(
-                "the device could not be opened although no fault had been injected that explains it: {error}"
-            ),
+            format!("the device could not be opened, and no fault explains it: {error}"),
         )),
     }
 }

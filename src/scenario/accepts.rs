@@ -183,9 +183,9 @@ impl Accepts {
     }
 
     /// Whether a write to a file may stop inside a sector. Linux does that only at a limit of the
-    /// file's size or at a bad page of memory. Say yes if your device guards against it, and promises
-    /// to be [in place](crate::model::Promises::in_place) or waives the atomicity of sectors;
-    /// otherwise it changes nothing.
+    /// file's size or at a bad page of memory. Say yes if your device guards against it, and
+    /// promises to be [in place](crate::model::Promises::in_place) or waives the atomicity of
+    /// sectors; otherwise it changes nothing.
     ///
     /// The default is no: a [`FaultKind::ShortWrite`] then takes whole sectors, at least one.
     #[must_use]

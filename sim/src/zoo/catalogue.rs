@@ -213,7 +213,7 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
         "page-lock-too-narrow" Contention(T::PageLockTooNarrow),
             "only the first page of a request is locked";
         "sums-of-racing-sectors" Contention(T::SumsOfRacingSectors),
-            "a checksum checked against a read that saw an overwrite in part: btrfs, without copying";
+            "a checksum checked against a read that saw a write in part: btrfs, uncopied";
         "bounce-buffer-shared" Contention(T::BounceBufferShared),
             "two requests in one buffer: classic";
         "bounce-buffer-on-loan" Contention(T::BounceBufferUnderLoan),
