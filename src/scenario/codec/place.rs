@@ -7,6 +7,9 @@ use std::array;
 const MOST_BLOCKS: u64 = 64;
 const MOST_BYTES: u64 = 1 << 20;
 
+/// Most blocks of an exact range that is not refused.
+const MOST_EXACT: u64 = 2048;
+
 /// A request whose length was too large has fewer blocks than this.
 const FEW: u64 = 8;
 
@@ -101,7 +104,7 @@ pub(super) fn exact(
     let heap = u64::from(device.heap);
     // Beyond the heap a transfer is refused; a trim is not, and may take that long.
     let bounded = if transfers { length > heap } else { length == beyond(device) };
-    let longest = (MOST_BLOCKS * block).min(MOST_BYTES);
+    let longest = (MOST_EXACT * block).min(MAX_TRANSFER);
     (offset, if fits && !bounded && length > longest { length % longest } else { length })
 }
 

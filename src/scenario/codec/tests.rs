@@ -56,7 +56,7 @@ fn what_random_bytes_decode_to_may_be_parsed() {
 #[test]
 fn every_generated_scenario_is_encoded() {
     for profile in Profile::ALL {
-        for seed in 0..500 {
+        for seed in 0..1500 {
             assert_round_trip(&generate(seed, profile));
         }
     }
