@@ -115,8 +115,7 @@ impl State {
             }
             let Some(count) = inode.readable(offset, asked) else {
                 self.injected(caller, FaultKind::LatentSector(0));
-                Self::refuse(Some(FaultKind::Eio))?;
-                return Ok(Transferred { count: 0, torn_at: None });
+                return Err(Errno::IO.into());
             };
             inode.fetch(&mut buffer[..count], offset);
             let corrupted = inode.corrupt_read(fault, &mut buffer[..count], offset);

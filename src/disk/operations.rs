@@ -269,8 +269,10 @@ impl Operations {
         if rules.own_calls {
             return true;
         }
+        let planned = operation.faults.iter().zip(0_u32..);
+        // A delay ends with the operation.
         let unmet =
-            operation.faults.iter().zip(0_u32..).filter(|(_, at)| operation.used >> at & 1 == 0);
+            planned.filter(|(fault, at)| operation.used >> at & 1 == 0 && !fault.kind.is_delay());
         let calls = operation.task_calls;
         self.pending.extend(unmet.map(|(fault, _)| Pending {
             kind: fault.kind,

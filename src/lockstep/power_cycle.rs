@@ -66,10 +66,6 @@ pub(super) struct Inner<'a> {
     gate: bool,
     /// Whom to wake when the last operation ends.
     waiting: Option<Waker>,
-    /// Closes that are in flight.
-    closing: u32,
-    /// A close has returned `Ok`.
-    closed: bool,
     /// Of the operation that ended last; kept for its memory.
     pub(super) report: CallReport,
 }
@@ -94,8 +90,6 @@ impl<'a> Session<'a> {
             active: 0,
             gate: false,
             waiting: None,
-            closing: 0,
-            closed: false,
             report: CallReport::default(),
         };
         let spec = &scenario.device;
@@ -156,7 +150,6 @@ impl<'a> Session<'a> {
     pub(super) fn next_cycle(&self) -> Stop {
         let mut inner = self.inner();
         (inner.active, inner.gate, inner.waiting) = (0, false, None);
-        (inner.closing, inner.closed) = (0, false);
         inner.stop.take().unwrap_or(Stop::Finished)
     }
 
@@ -355,15 +348,12 @@ impl<'a> Session<'a> {
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
-            if request == Request::Close {
-                inner.closing += 1;
-                if !inner.closed {
-                    // One that failed may be tried again.
-                    self.disk.closing();
-                }
-            }
             self.note_facts(&mut inner);
             let Inner { twin, log, doing, .. } = &mut *inner;
+            if request == Request::Close && !twin.has_closed() {
+                // One that failed may be tried again.
+                self.disk.closing();
+            }
             doing.waits(step.client, Waiting::Device);
             self.note_raw_calls(log);
             log.began(op, request);
@@ -422,12 +412,8 @@ impl<'a> Session<'a> {
         let read = result.is_ok() && judged.is_ok() && !data.is_empty();
         log.ended(op, result, if read { twin.seen() } else { &[] });
         let closed = twin.is_closed();
-        if request == Request::Close {
-            inner.closing -= 1;
-            inner.closed |= result.is_ok();
-            if inner.closed || inner.closing == 0 {
-                self.disk.closed();
-            }
+        if request == Request::Close && (twin.has_closed() || !twin.is_closing()) {
+            self.disk.closed();
         }
         drop(inner);
         self.demand(op, judged);
@@ -443,10 +429,8 @@ impl<'a> Session<'a> {
         self.end_calls(op, Ending::Dropped, log, report);
         stats.ended(report, false);
         stats.happened(FaultClass::Dropped, true);
-        let closes = twin.request(op) == Request::Close;
         let judged = self.with_evidence(report, |it| twin.end(op, Outcome::Cancelled, it));
         log.cancelled(op);
-        inner.closing -= u32::from(closes);
         drop(inner);
         self.demand(op, judged);
     }

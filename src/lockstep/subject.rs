@@ -1,6 +1,6 @@
 //! The device under test.
 
-use crate::device::{Device, DeviceError, DeviceOptions, DynDevice, FileBackedDevice};
+use crate::device::{Device, DeviceError, DynDevice, FileBackedDevice};
 use crate::disk::{DISK, FaultClass, Rules, SimFile, World};
 use crate::file::BackingFile;
 use crate::model::{Promises, TrimEffect};
@@ -131,11 +131,7 @@ impl Subject for FileBacked {
     type Device = FileBackedDevice<SimFile>;
 
     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
-        let options = DeviceOptions::new(spec.block_size)
-            .sector_size(spec.sector_size)
-            .read_only(spec.read_only)
-            .trim(spec.trim.into())
-            .allocator(world.heap());
+        let options = spec.options().allocator(world.heap());
         let whole = spec.geometry()?.size() == spec.file_length;
         let options = if whole { options } else { options.block_count(spec.block_count) };
         FileBackedDevice::with_options(world.disk()?, options).await

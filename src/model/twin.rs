@@ -108,11 +108,6 @@ impl Twin {
         self.geometry
     }
 
-    /// The request of this number.
-    pub(crate) fn request(&self, op: OpId) -> Request {
-        self.log[op as usize].request
-    }
-
     /// How often each clause was checked since the twin was made or reset.
     pub fn checks(&self) -> &Checks {
         &self.checks
@@ -451,6 +446,16 @@ impl Twin {
             }
         }
         findings
+    }
+
+    /// Whether a close has returned `Ok` since the device was opened.
+    pub(crate) fn has_closed(&self) -> bool {
+        self.state.close_flushed
+    }
+
+    /// Whether a close is in flight.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.in_flight.iter().any(|&op| self.log[op as usize].request == Request::Close)
     }
 
     /// Whether the device was closed and not opened again.

@@ -21,7 +21,7 @@ pub use codec::{decode, encode};
 pub use generate::{Profile, generate, generate_for};
 pub use text::{ScenarioError, parse, print};
 
-use crate::device::{Geometry, GeometryError, TrimMode};
+use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};
 use crate::disk::{CrashPolicy, Fault};
 use crate::model::{Kind, Request};
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,16 @@ impl DeviceSpec {
     /// Where there can be no such device; of a parsed or generated scenario there can.
     pub fn geometry(&self) -> Result<Geometry, GeometryError> {
         Geometry::new(self.sector_size, self.block_size, self.block_count)
+    }
+
+    /// Options to open a [`FileBackedDevice`](crate::device::FileBackedDevice) of these sizes, that
+    /// trims as is asked for, and read-only where it is to be. The number of blocks is left to the
+    /// length of the file, and the heap is one of its own.
+    pub fn options(&self) -> DeviceOptions {
+        DeviceOptions::new(self.block_size)
+            .sector_size(self.sector_size)
+            .read_only(self.read_only)
+            .trim(self.trim.into())
     }
 }
 

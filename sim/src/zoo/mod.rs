@@ -25,7 +25,7 @@ mod write_back;
 
 pub(crate) use catalogue::{catalogue, find};
 
-use blocktwin::device::{BufferAllocator, DeviceError, DeviceOptions, DynDevice, FileBackedDevice};
+use blocktwin::device::{BufferAllocator, DeviceError, DynDevice, FileBackedDevice};
 use blocktwin::disk::{SimFile, World};
 use blocktwin::file::BackingFile;
 use blocktwin::lockstep::{DynSubject, FileBacked, Subject};
@@ -165,12 +165,7 @@ impl BugSubject {
     ) -> Result<DynDevice, DeviceError> {
         let bug = if let Variant::Calls(bug) = self.variant { Some(bug) } else { None };
         let calls = calls::Calls::new(file, bug, spec.sector_size, Arc::clone(memory));
-        let options = DeviceOptions::new(spec.block_size)
-            .sector_size(spec.sector_size)
-            .read_only(spec.read_only)
-            .trim(spec.trim.into())
-            .block_count(spec.block_count)
-            .allocator(buffers);
+        let options = spec.options().block_count(spec.block_count).allocator(buffers);
         Ok(DynDevice::new(FileBackedDevice::with_options(calls, options).await?))
     }
 }

@@ -105,11 +105,6 @@ impl Plain {
         }
     }
 
-    /// Where a transfer goes on that stopped after `end` bytes.
-    fn resume(&self, end: usize, lax: bool) -> usize {
-        if lax { end } else { end - end % self.sector() }
-    }
-
     async fn write_all(&self, offset: u64, data: &[u8]) -> Answer {
         let (mut done, mut end) = (0, 0);
         while done < data.len() {
@@ -119,10 +114,11 @@ impl Plain {
                 Ok(0) => DeviceError::WriteZero,
                 Ok(count) => {
                     end = done + count;
-                    done = self.resume(end, self.bug == Some(Bug::WriteResumedInSector));
-                    if self.bug == Some(Bug::WriteResumedPastSector) {
-                        done = end.next_multiple_of(self.sector());
-                    }
+                    done = match self.bug {
+                        Some(Bug::WriteResumedInSector) => end,
+                        Some(Bug::WriteResumedPastSector) => end.next_multiple_of(self.sector()),
+                        _ => end - end % self.sector(),
+                    };
                     continue;
                 }
                 Err(error) => error.into(),

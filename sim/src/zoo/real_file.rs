@@ -46,10 +46,7 @@ pub(super) async fn open(
     spec: &DeviceSpec,
     buffers: Arc<BufferAllocator>,
 ) -> Result<DynDevice, DeviceError> {
-    let options = DeviceOptions::new(spec.block_size)
-        .sector_size(spec.sector_size)
-        .read_only(spec.read_only)
-        .trim(spec.trim.into());
+    let options = spec.options();
     let geometry = spec.geometry()?;
     let is_whole = file.len().await? == geometry.size();
     let options = if is_whole { options } else { options.block_count(spec.block_count) };

@@ -3,7 +3,7 @@
 mod device;
 mod file;
 
-use blocktwin::device::{DeviceError, DeviceOptions, FileBackedDevice};
+use blocktwin::device::{DeviceError, FileBackedDevice};
 use blocktwin::disk::{Call, FaultKind, World};
 use blocktwin::file::BackingFile;
 use blocktwin::lockstep::{FileBacked, Subject};
@@ -62,12 +62,7 @@ impl Subject for Mistaken {
     type Device = MistakenDevice;
 
     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<MistakenDevice, DeviceError> {
-        let options = DeviceOptions::new(spec.block_size)
-            .sector_size(spec.sector_size)
-            .read_only(spec.read_only)
-            .trim(spec.trim.into())
-            .block_count(spec.block_count)
-            .allocator(world.heap());
+        let options = spec.options().block_count(spec.block_count).allocator(world.heap());
         let file = MistakenFile::new(world.disk()?, self.0);
         if self.0 == Mistake::TriesOutFirstBlock && !spec.read_only {
             try_out(&file, spec.block_size as usize).await?;

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::device::{
-    BufferFuture, BufferRef, Device, DeviceError, DeviceOptions, FileBackedDevice, Geometry,
-    MutableBufferRef, TrimMode, WriteOptions,
+    BufferFuture, BufferRef, Device, DeviceError, FileBackedDevice, Geometry, MutableBufferRef,
+    TrimMode, WriteOptions,
 };
 use crate::disk::{CrashPolicy, SimFile, World};
 use crate::exec::JoinHandle;
@@ -286,8 +286,7 @@ impl Subject for Nowhere {
     }
 
     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
-        let options = DeviceOptions::new(spec.block_size).sector_size(spec.sector_size);
-        let options = options.trim(TrimMode::Ignore).read_only(spec.read_only);
+        let options = spec.options().trim(TrimMode::Ignore);
         let options = options.block_count(spec.block_count).allocator(world.heap());
         FileBackedDevice::with_options(self.0.clone(), options).await
     }

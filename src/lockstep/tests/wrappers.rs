@@ -1,12 +1,12 @@
 //! The real device over files that are no better than Linux, in ways of their own.
 
-use crate::device::{DeviceError, DeviceOptions, FileBackedDevice, TrimMode};
+use crate::device::{DeviceError, FileBackedDevice};
 use crate::disk::{SimFile, World};
 use crate::exec::yield_now;
 use crate::file::BackingFile;
 use crate::lockstep::{Check, Subject};
 use crate::model::Promises;
-use crate::scenario::{DeviceSpec, Trim};
+use crate::scenario::DeviceSpec;
 use std::future::Future;
 use std::io;
 
@@ -74,17 +74,7 @@ impl Subject for Way {
     type Device = FileBackedDevice<Wrapped>;
 
     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
-        let trim = match spec.trim {
-            Trim::Scribble => TrimMode::Scribble,
-            Trim::PunchHole => TrimMode::PunchHole,
-            Trim::Ignore => TrimMode::Ignore,
-        };
-        let options = DeviceOptions::new(spec.block_size)
-            .sector_size(spec.sector_size)
-            .block_count(spec.block_count)
-            .trim(trim)
-            .read_only(spec.read_only)
-            .allocator(world.heap());
+        let options = spec.options().block_count(spec.block_count).allocator(world.heap());
         FileBackedDevice::with_options(Wrapped(world.disk()?, *self), options).await
     }
 

@@ -10,7 +10,7 @@
 
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
-use crate::zoo::files::{Latch, lock, read_full, write_full};
+use crate::zoo::files::{self, Latch, lock, read_full, write_full};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::{DISK, SimFile, World};
 use blocktwin::lockstep::Subject;
@@ -122,11 +122,9 @@ pub(super) struct Summed {
     bug: Option<Bug>,
 }
 
-/// FNV-1a, eight bytes at a time.
+/// The sum of a block, or of a sector of the table, and of its number.
 fn checksum(number: u64, bytes: &[u8]) -> u64 {
-    let step = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x100_0000_01b3).rotate_left(23);
-    let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-    words.fold(step(0xcbf2_9ce4_8422_2325, number), step)
+    files::checksum(&[&number.to_le_bytes(), bytes])
 }
 
 fn mismatch() -> DeviceError {
