@@ -262,10 +262,10 @@ impl<'a> Session<'a> {
         let found = (*cursor..steps.len()).find(|&index| steps[index].client == client);
         *cursor = found.map_or(steps.len(), |index| index + 1);
         let index = found?;
+        let op = OpId::try_from(index + 1).ok()?;
         inner.active += 1;
-        let request = steps[index].op.request();
-        inner.doing.begin(client, index, request);
-        Some((OpId::try_from(index + 1).ok()?, &steps[index]))
+        inner.doing.begin(client, op);
+        Some((op, &steps[index]))
     }
 
     /// What a client does.

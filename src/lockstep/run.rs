@@ -261,7 +261,7 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     fn hang(&self, error: &ExecError) -> (OpId, Violation) {
-        let doing = &self.session.inner().doing;
+        let doing = (&self.session.inner().doing, &*self.session.scenario.steps);
         (0, hang(error, doing, &self.runtime.tasks(), self.runtime.foreign_wake()))
     }
 

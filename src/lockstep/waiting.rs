@@ -3,6 +3,7 @@
 use crate::exec::ExecError;
 use crate::model::Kind;
 use crate::model::{OpId, Request, Violation};
+use crate::scenario::Step;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -17,11 +18,10 @@ pub(super) enum Waiting {
     Others,
 }
 
-/// An operation under way, which is a reopening if it makes no request.
+/// An operation under way.
 #[derive(Clone, Copy, Debug)]
 struct Under {
     op: OpId,
-    request: Option<Request>,
     waits_for: Waiting,
 }
 
@@ -34,10 +34,9 @@ impl Doing {
         Self(SmallVec::from_elem(None, clients.into()))
     }
 
-    /// A client makes the step at this place.
-    pub(super) fn begin(&mut self, client: u8, index: usize, request: Option<Request>) {
-        let op = OpId::try_from(index + 1).unwrap_or(OpId::MAX);
-        self.0[usize::from(client)] = Some(Under { op, request, waits_for: Waiting::Buffer });
+    /// A client makes this step.
+    pub(super) fn begin(&mut self, client: u8, op: OpId) {
+        self.0[usize::from(client)] = Some(Under { op, waits_for: Waiting::Buffer });
     }
 
     pub(super) fn waits(&mut self, client: u8, waiting: Waiting) {
@@ -56,10 +55,12 @@ impl Doing {
     }
 
     /// One part of a sentence for each client that waits.
-    fn lines(&self) -> impl Iterator<Item = String> {
+    fn lines(&self, steps: &[Step]) -> impl Iterator<Item = String> {
         (0..).zip(&self.0).filter_map(|(client, doing): (u8, _)| {
-            let Under { op, request, waits_for } = (*doing)?;
-            let name = request.map_or("reopen", Request::name);
+            let Under { op, waits_for } = (*doing)?;
+            let step = steps.get((op as usize).checked_sub(1)?)?;
+            // What makes no request and waits is a reopening.
+            let name = step.op.request().map_or("reopen", Request::name);
             Some(match waits_for {
                 Waiting::Buffer => format!("client {client} waits for a buffer for {name} #{op}"),
                 Waiting::Device => format!("client {client} waits for {name} #{op} to end"),
@@ -80,15 +81,15 @@ const PERHAPS: &str = "it waits for a lock, a wake-up or a transfer buffer that 
                        threads and other runtimes' timers do not run in the simulation, use \
                        World::spawn and World::sleep";
 
-/// Nothing can go on, or it went on for too long; `doing` the clients, while `tasks` of the device
-/// are alive. `foreign` where a waker was used by another thread.
+/// Nothing can go on, or it went on for too long; `doing` the clients, who make these steps, while
+/// `tasks` of the device are alive. `foreign` where a waker was used by another thread.
 pub(super) fn hang(
     error: &ExecError,
-    doing: &Doing,
+    (doing, steps): (&Doing, &[Step]),
     tasks: &[Arc<str>],
     foreign: bool,
 ) -> Violation {
-    let mut waits: Vec<String> = doing.lines().collect();
+    let mut waits: Vec<String> = doing.lines(steps).collect();
     waits.extend(tasks.iter().map(|name| format!("task \"{name}\" waits")));
     if tasks.is_empty() && matches!(error, ExecError::Deadlock { .. }) {
         waits.push("no task of the device is alive".to_owned());

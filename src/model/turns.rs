@@ -60,7 +60,9 @@ impl Turns {
 
     /// `op` has given up waiting, or given its buffer back.
     pub(super) fn over(&mut self, op: OpId) {
-        self.claims.retain(|claim| claim.op != op);
+        if let Some(at) = self.claims.iter().position(|claim| claim.op == op) {
+            self.claims.remove(at);
+        }
     }
 }
 
