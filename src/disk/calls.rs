@@ -34,6 +34,25 @@ struct Done {
     fault: Option<FaultKind>,
 }
 
+impl Done {
+    /// Why other requests may fail, if this call is a reason; `seen` is the result as a count.
+    fn cause<T>(&self, result: &io::Result<T>, seen: Result<u64, i32>) -> Option<Cause> {
+        let Self { caller, call, offset, length, fault, .. } = *self;
+        let error = match (result, seen) {
+            // That there is no such file, say, is nothing to blame.
+            (Err(error), _) if fault.is_some() || call == Call::Read => as_cause(error)?,
+            (Ok(_), Ok(0)) if call == Call::Write && length > 0 => fault?.surfaces()?,
+            _ => return None,
+        };
+        let sync = matches!(call, Call::Sync | Call::SyncDirectory);
+        let transfers = matches!(call, Call::Read | Call::Write | Call::Punch);
+        let bytes = transfers.then(|| offset..offset.saturating_add(length));
+        let names = [Call::Open, Call::Create, Call::Rename, Call::Unlink, Call::List];
+        let directory = call == Call::SyncDirectory || names.contains(&call);
+        Some(Cause { error, caller, bytes, sync, directory })
+    }
+}
+
 impl State {
     /// The error that a fault makes of a call, if it does.
     pub(super) fn refuse(fault: Option<FaultKind>) -> io::Result<()> {
@@ -65,21 +84,8 @@ impl State {
             result: seen,
             fault: class,
         });
-        let error = match (&result, seen) {
-            _ if self.rules.own_calls => None,
-            // That there is no such file, say, is nothing to blame.
-            (Err(error), _) if fault.is_some() || call == Call::Read => as_cause(error),
-            (Ok(_), Ok(0)) if call == Call::Write && length > 0 => {
-                fault.and_then(FaultKind::surfaces)
-            }
-            _ => None,
-        };
-        let sync = matches!(call, Call::Sync | Call::SyncDirectory);
-        let transfers = matches!(call, Call::Read | Call::Write | Call::Punch);
-        let bytes = transfers.then(|| offset..offset.saturating_add(length));
-        let names = [Call::Open, Call::Create, Call::Rename, Call::Unlink, Call::List];
-        let directory = call == Call::SyncDirectory || names.contains(&call);
-        (result, error.map(|error| Cause { error, caller, bytes, sync, directory }))
+        let cause = if self.rules.own_calls { None } else { done.cause(&result, seen) };
+        (result, cause)
     }
 
     /// A raw call reaches for these bytes of a file.
