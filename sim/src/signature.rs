@@ -4,6 +4,7 @@
 //! finding. What tells findings apart is the verdict, the operation in question, and where in that
 //! operation's range, or in the device, the first wrong sector lies.
 
+use blocktwin::disk::CrashPolicy;
 use blocktwin::lockstep::Divergence;
 use blocktwin::model::{Content, Expected, Finding, Kind, OpId, Request};
 use blocktwin::scenario::{Op, Scenario};
@@ -58,6 +59,7 @@ impl Signature {
         let request = step.and_then(|step| step.op.request());
         let operation = match (step.map(|step| step.op), request) {
             (_, Some(request)) => request.name(),
+            (Some(Op::Crash(CrashPolicy::Kill)), _) => "kill",
             (Some(Op::Crash(_)), _) => "power failure",
             (Some(_), _) => "reopen",
             (None, _) if first.is_some() => "reading back",

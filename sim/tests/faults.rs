@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 28] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -86,6 +86,7 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
     (FaultClass::Dropped, Mistake::JoinsFlushes, CONTENTS),
     (FaultClass::Crash, Mistake::NeverFlushes, CONTENTS),
     (FaultClass::CrashInOpen, Mistake::TriesOutFirstBlock, CONTENTS),
+    (FaultClass::Kill, Mistake::SyncsOwnWritesOnly, CONTENTS),
     (FaultClass::EnospcStays, Mistake::WaitsForSpace, &[Kind::Hang]),
     (FaultClass::WriteZeroStays, Mistake::RetriesEmptyWrites, &[Kind::Hang]),
     (FaultClass::TornRead, Mistake::TakesSectorsForWhole, &[Kind::SpuriousError]),
@@ -130,7 +131,9 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::LatentSector => FaultKind::LatentSector(0),
         FaultClass::Latency => FaultKind::Latency(6),
         FaultClass::LateReturn => FaultKind::LateReturn(6),
-        FaultClass::Dropped | FaultClass::Crash | FaultClass::CrashInOpen => return None,
+        FaultClass::Dropped | FaultClass::Crash | FaultClass::CrashInOpen | FaultClass::Kill => {
+            return None;
+        }
     })
 }
 
@@ -143,6 +146,9 @@ fn only(class: Option<FaultClass>, races: bool, mut scenario: Scenario) -> Scena
             step.client = 0;
         }
         (step.drop_at, step.crash_at) = (None, None);
+        if step.op == Op::Crash(CrashPolicy::Kill) && class != Some(FaultClass::Kill) {
+            step.op = Op::Crash(CrashPolicy::All);
+        }
         step.faults.retain(|fault| Some(fault.kind.class()) == class);
         if let Some(class) = class.filter(|_| index % 3 == 0) {
             disturb(class, step, index / 3);
@@ -162,6 +168,7 @@ fn disturb(class: FaultClass, step: &mut Step, turn: u32) {
         FaultClass::Crash if !matches!(step.op, Op::Reopen | Op::Crash(_)) => {
             step.crash_at = Some((suspensions, CrashPolicy::Random(turn.into())));
         }
+        FaultClass::Kill => step.crash_at = Some((suspensions, CrashPolicy::Kill)),
         FaultClass::CrashInOpen => {
             step.op = Op::Reopen;
             step.crash_at = Some((suspensions, CrashPolicy::All));

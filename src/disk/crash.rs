@@ -1,11 +1,12 @@
 //! What a crash leaves.
 
+use super::fault::FaultClass;
 use crate::rng::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which of its contents each unsynced sector keeps in a crash: what was durable, or any of what
-/// was written since.
+/// was written since. Or, with [`Kill`](Self::Kill), the crash is one of the process alone.
 ///
 /// Sectors are decided one by one; the length of the file, where it has grown since the last sync,
 /// is decided like one more sector, before the others.
@@ -39,6 +40,10 @@ pub enum CrashPolicy {
     /// *Beyond the contract:* as `Random`, and some unsynced sectors cannot be read until they are
     /// written again.
     Unreadable(u64),
+    /// The process dies, and the machine lives: as `kill -9` does it. Requests and tasks are no
+    /// more, and raw calls that have not taken effect never do. What was unsynced stays in the page
+    /// cache, visible and unsynced: a power failure later may still lose it.
+    Kill,
 }
 
 impl CrashPolicy {
@@ -57,6 +62,7 @@ impl CrashPolicy {
             Self::TornBytes(seed) => (9, seed),
             Self::Garbage(seed) => (10, seed),
             Self::Unreadable(seed) => (11, seed),
+            Self::Kill => (12, 0),
         }
     }
 
@@ -76,6 +82,7 @@ impl CrashPolicy {
             9 => Self::TornBytes(seed),
             10 => Self::Garbage(seed),
             11 => Self::Unreadable(seed),
+            12 => Self::Kill,
             _ => return None,
         })
     }
@@ -87,6 +94,16 @@ impl CrashPolicy {
         if self.is_beyond_contract() { Self::Random(self.code().1) } else { self }
     }
 
+    /// What happens, as a clause: "power fails" or "process dies".
+    pub fn event(self) -> &'static str {
+        if self == Self::Kill { "process dies" } else { "power fails" }
+    }
+
+    /// What it counts as.
+    pub fn class(self) -> FaultClass {
+        if self == Self::Kill { FaultClass::Kill } else { FaultClass::Crash }
+    }
+
     /// Whether no device over a plain file could promise anything of the sectors that this damages.
     pub fn is_beyond_contract(self) -> bool {
         matches!(self, Self::TornBytes(_) | Self::Garbage(_) | Self::Unreadable(_))
@@ -94,7 +111,7 @@ impl CrashPolicy {
 }
 
 impl fmt::Display for CrashPolicy {
-    /// What survives, as it stands after "power fails; ".
+    /// What survives, as it stands after the [event](CrashPolicy::event).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => write!(f, "everything survives"),
@@ -109,6 +126,7 @@ impl fmt::Display for CrashPolicy {
             Self::TornBytes(seed) => write!(f, "sectors are torn inside (seed {seed})"),
             Self::Garbage(seed) => write!(f, "sectors hold garbage (seed {seed})"),
             Self::Unreadable(seed) => write!(f, "sectors cannot be read (seed {seed})"),
+            Self::Kill => write!(f, "nothing is lost, and nothing becomes durable"),
         }
     }
 }
@@ -210,12 +228,12 @@ mod tests {
 
     #[test]
     fn every_policy_has_its_own_number() {
-        for code in 0..12 {
+        for code in 0..13 {
             let policy = CrashPolicy::from_code(code, 7).unwrap();
             assert_eq!(policy.code().0, code);
             assert_eq!(CrashPolicy::from_code(code, policy.code().1), Some(policy));
         }
-        assert_eq!(CrashPolicy::from_code(12, 7), None);
+        assert_eq!(CrashPolicy::from_code(13, 7), None);
     }
 
     #[test]

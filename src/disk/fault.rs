@@ -192,11 +192,13 @@ pub enum FaultClass {
     WriteZeroStays,
     /// [`FaultKind::TornRead`]
     TornRead,
+    /// The process died, and the machine lived.
+    Kill,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -224,6 +226,7 @@ impl FaultClass {
         Self::EnospcStays,
         Self::WriteZeroStays,
         Self::TornRead,
+        Self::Kill,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -268,6 +271,7 @@ impl FaultClass {
             Self::EnospcStays => "enospc-stays",
             Self::WriteZeroStays => "write-zero-stays",
             Self::TornRead => "torn-read",
+            Self::Kill => "kill",
         }
     }
 }

@@ -17,6 +17,8 @@
 //! * A [crash](SimDisk::crash) leaves every unsynced sector, each on its own, as its durable
 //!   content or as any content that it had since: [`CrashPolicy`] says which. No sector is left as
 //!   a mixture.
+//! * A [kill](CrashPolicy::Kill) ends the process alone. What was unsynced stays visible and
+//!   unsynced.
 //! * A [fault](Fault) is pinned to a raw call of one operation, so that it stays where it is when
 //!   other operations are taken away.
 //! * A short write may stop inside a sector, which is then visible torn. Such a sector is not
@@ -247,8 +249,8 @@ impl SimDisk {
         report
     }
 
-    /// The power fails and comes back. Operations under way are no more; tasks are for the runtime
-    /// to [kill](Runtime::kill_tasks), before this.
+    /// The power fails and comes back, or the process dies. Operations under way are no more; tasks
+    /// are for the runtime to [kill](Runtime::kill_tasks), before this.
     pub fn crash(&self, policy: CrashPolicy) -> CrashReport {
         self.power_off();
         self.shared.lock().crash(policy)

@@ -6,7 +6,7 @@ use super::directory::{Directory, FileId, NameId, Names};
 use super::fault::{Call, FaultClass, FaultKind};
 use super::inode::Inode;
 use super::medium::{Backing, Medium};
-use super::operations::{Caller, Operations, Rules};
+use super::operations::{CallReport, Caller, Ending, Operations, Rules};
 use super::watch::{SectorState, Watch};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -194,8 +194,28 @@ impl State {
         (self.closed, self.stray) = (false, None);
     }
 
-    /// The power fails, with operations under way or not.
+    /// The process dies. Whatever operations under way have left torn, nobody mends any more.
+    fn kill(&mut self) {
+        let under_way: Vec<u32> = self.operations.under_way().collect();
+        for op in under_way {
+            self.end(op, Ending::Dropped, &mut CallReport::default());
+        }
+        self.operations.crash();
+        self.reopened();
+    }
+
+    fn has_unsynced(&self) -> bool {
+        let changed = |file: &Inode| file.undo.calls().next().is_some() || !file.torn.is_empty();
+        self.directory.calls().next().is_some() || self.files.iter().any(changed)
+    }
+
+    /// The power fails or the process dies, with operations under way or not.
     pub(super) fn crash(&mut self, policy: CrashPolicy) -> CrashReport {
+        let unsynced = self.has_unsynced();
+        if policy == CrashPolicy::Kill {
+            self.kill();
+            return CrashReport { lost: 0, unsynced };
+        }
         self.operations.crash();
         (self.full_for, self.stays) = (0, None);
         (self.closed, self.stray) = (false, None);
@@ -203,8 +223,6 @@ impl State {
             [only] if self.directory.calls().next().is_none() => only.undo.outcome(policy),
             _ => self.outcome(policy),
         };
-        let changed = |file: &Inode| file.undo.calls().next().is_some() || !file.torn.is_empty();
-        let unsynced = self.directory.calls().next().is_some() || self.files.iter().any(changed);
         let before = self.files.first().map_or(0, |file| file.length);
         let mut lost = self.directory.crash(&mut outcome);
         for file in &mut self.files {

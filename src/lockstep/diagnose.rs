@@ -37,7 +37,7 @@ impl<S: Subject> Run<'_, '_, S> {
             let due = |it: &Expected| matches!(it, Expected::Zeros | Expected::Trimmed(_));
             blank && finding.expected.iter().any(due)
         };
-        let Ok((device, _)) = self.open(None) else { return violation };
+        let Ok(device) = self.open(None) else { return violation };
         let is_here = |at, content| at == sector && (due(content) || trimmed(content));
         let here = self.look(&device, sector..sector + 1, is_here);
         if here {

@@ -1,6 +1,7 @@
 //! A divergence, for the person who has to understand it.
 
 use super::{Divergence, Event};
+use crate::disk::CrashPolicy;
 use crate::model::{Expected, OpId};
 use crate::scenario::{Op, Scenario, Step};
 use std::fmt::{self, Write};
@@ -136,6 +137,7 @@ impl<'a> Explanation<'a> {
     fn raw_calls(&self, op: OpId, lines: &mut Lines<'a>) {
         let name = match self.step(op).map(|step| (step.op, step.op.request())) {
             Some((_, Some(request))) => request.name(),
+            Some((Op::Crash(CrashPolicy::Kill), _)) => "kill",
             Some((Op::Crash(_), _)) => "power failure",
             Some(_) => "reopen",
             None => return,
@@ -254,7 +256,7 @@ pub fn describe(op: OpId, step: &Step) -> String {
         let _ = write!(line, "   (dropped at suspension {at})");
     }
     if let Some((at, survivors)) = step.crash_at {
-        let _ = write!(line, "   (power fails at suspension {at}; {survivors})");
+        let _ = write!(line, "   ({} at suspension {at}; {survivors})", survivors.event());
     }
     line
 }

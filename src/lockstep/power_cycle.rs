@@ -23,7 +23,7 @@ pub(super) const UNREAD: u8 = 0x5a;
 pub(super) enum Stop {
     /// Every client has done what it had to.
     Finished,
-    /// The power fails.
+    /// The power fails, or the process dies.
     Crash(OpId, CrashPolicy),
     /// The device was closed, and is to be opened again.
     Reopen(OpId),
@@ -310,7 +310,10 @@ impl<'a> Session<'a> {
         let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
         match ended {
             Ended::Done(()) => {}
-            Ended::Dropped if begun.get() => self.cancelled(op),
+            Ended::Dropped if begun.get() => {
+                self.inner().stats.happened(FaultClass::Dropped, true);
+                self.demand(op, self.cancelled(op));
+            }
             Ended::Dropped => {}
             Ended::Crashed(policy) => self.end_cycle(Stop::Crash(op, policy)).await,
         }
@@ -422,17 +425,22 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn cancelled(&self, op: OpId) {
+    /// The process has died: the requests under way will never answer.
+    pub(super) fn cancel_all(&self) -> Result<(), (OpId, Violation)> {
+        let under_way: SmallVec<[OpId; 4]> = self.inner().doing.with_device().collect();
+        under_way.into_iter().try_for_each(|op| self.cancelled(op).map_err(|it| (op, it)))
+    }
+
+    /// The future of a request is gone, and nobody hears of its answer.
+    fn cancelled(&self, op: OpId) -> Result<(), Violation> {
         let mut inner = self.inner();
         self.note_facts(&mut inner);
         let Inner { twin, log, stats, report, .. } = &mut *inner;
         self.end_calls(op, Ending::Dropped, log, report);
         stats.ended(report, false);
-        stats.happened(FaultClass::Dropped, true);
         let judged = self.with_evidence(report, |it| twin.end(op, Outcome::Cancelled, it));
         log.cancelled(op);
-        drop(inner);
-        self.demand(op, judged);
+        judged
     }
 
     /// A device that promises a clean close makes no raw call after it.

@@ -89,7 +89,14 @@ pub(super) fn run<S: Subject>(
     let session = Session::new(scenario, disk, twin, log, judged, runtime.halt());
     let world = disk.world(&runtime, Arc::clone(&heap));
     let verdict = {
-        let mut run = Run { subject, heap, world, session: &session, runtime: &mut runtime };
+        let mut run = Run {
+            subject,
+            heap,
+            world,
+            session: &session,
+            runtime: &mut runtime,
+            unrecovered: false,
+        };
         let caught = quiet::catch(|| {
             run.whole(options).map_err(|early| match early {
                 Early::Diverged(op, violation) => {
@@ -142,6 +149,8 @@ pub(super) struct Run<'r, 's, S> {
     world: World,
     pub(super) session: &'r Session<'s>,
     runtime: &'r mut Runtime<RandomSchedule>,
+    /// The power has failed, and what that left has not been read back whole.
+    unrecovered: bool,
 }
 
 impl<S: Subject> Run<'_, '_, S> {
@@ -166,7 +175,7 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     fn all_cycles(&mut self) -> Result<(), Early> {
-        let (mut device, _) = self.open(None)?;
+        let mut device = self.open(None)?;
         loop {
             let stop = self.cycle(&device)?;
             if matches!(stop, Stop::Crash(..)) {
@@ -297,18 +306,16 @@ impl<S: Subject> Run<'_, '_, S> {
         executor.run(limit)
     }
 
-    /// The power fails, and the device is opened again and read back.
+    /// The power fails or the process dies, and the device is opened again and read back.
     fn crash(&mut self, op: OpId, policy: CrashPolicy) -> Result<S::Device, Early> {
-        self.power_fails(op, policy);
-        let (device, _) = self.open(Some(op).filter(|&op| op != 0))?;
-        self.recover(&device)?;
-        Ok(device)
+        self.dies(op, policy)?;
+        self.reopen(op)
     }
 
-    /// The device was closed, and is opened again and read back.
+    /// The device is opened again and read back.
     fn reopen(&mut self, op: OpId) -> Result<S::Device, Early> {
-        let (device, crashed) = self.open(Some(op))?;
-        if crashed {
+        let device = self.open(Some(op).filter(|&op| op != 0))?;
+        if self.unrecovered {
             self.recover(&device)?;
         } else {
             self.verify(&device, SMALL)?;
@@ -316,9 +323,13 @@ impl<S: Subject> Run<'_, '_, S> {
         Ok(device)
     }
 
-    fn power_fails(&mut self, op: OpId, policy: CrashPolicy) {
+    /// The power fails, or the process dies.
+    fn dies(&mut self, op: OpId, policy: CrashPolicy) -> Result<(), Early> {
         let session = self.session;
         self.runtime.kill_tasks();
+        if policy == CrashPolicy::Kill {
+            session.cancel_all()?;
+        }
         let mut inner = session.inner();
         session.note_raw_calls(&mut inner.log);
         session.note_facts(&mut inner);
@@ -327,23 +338,31 @@ impl<S: Subject> Run<'_, '_, S> {
         let crash = session.disk.crash(policy);
         inner.log.crashed(op, policy);
         inner.log.holds(&session.disk.take_crashed(), session.scenario.salt);
-        inner.stats.crashes += 1;
-        inner.stats.unsynced_crashes += u64::from(crash.unsynced);
-        inner.stats.happened(FaultClass::Crash, crash.lost > 0);
-        inner.twin.crash();
+        if policy == CrashPolicy::Kill {
+            inner.stats.happened(FaultClass::Kill, crash.unsynced);
+            if !self.unrecovered {
+                inner.twin.killed();
+            }
+        } else {
+            inner.stats.crashes += 1;
+            inner.stats.unsynced_crashes += u64::from(crash.unsynced);
+            inner.stats.happened(FaultClass::Crash, crash.lost > 0);
+            inner.twin.crash();
+            self.unrecovered = true;
+        }
         inner.doing.clear();
         self.world = session.disk.world(self.runtime, Arc::clone(&self.heap));
+        Ok(())
     }
 
-    /// Opens the device. The step `op`, if it is one that opens, disturbs that, once. Tells whether
-    /// the power failed meanwhile.
-    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<(S::Device, bool), Early> {
+    /// Opens the device. The step `op`, if it is one that opens, disturbs that, once.
+    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<S::Device, Early> {
         let session = self.session;
         let undisturbed = Step::new(Op::Reopen);
         let step = op.and_then(|op| session.scenario.steps.get(op as usize - 1));
         let opens = |step: &&Step| matches!(step.op, Op::Reopen | Op::Crash(_));
         let mut step = step.filter(opens).unwrap_or(&undisturbed);
-        let (op, mut crashed, mut attempts) = (op.unwrap_or(0), false, 0);
+        let (op, mut attempts) = (op.unwrap_or(0), 0);
         loop {
             session.disk.begin(op, &step.faults);
             let (subject, spec, world) =
@@ -362,7 +381,7 @@ impl<S: Subject> Run<'_, '_, S> {
                         let described = session.in_device(|| judge_description(&device, spec));
                         described.map_err(|violation| (op, violation))?;
                         session.inner().twin.reopened();
-                        return Ok((device, crashed));
+                        return Ok(device);
                     }
                     if attempts > ATTEMPTS && session.is_harmed() {
                         return Err(Early::Unopenable);
@@ -374,9 +393,8 @@ impl<S: Subject> Run<'_, '_, S> {
                     session.disk.end(op, true);
                 }
                 Ended::Crashed(policy) => {
-                    crashed = true;
                     session.inner().stats.happened(FaultClass::CrashInOpen, true);
-                    self.power_fails(op, policy);
+                    self.dies(op, policy)?;
                 }
             }
         }
@@ -436,6 +454,7 @@ impl<S: Subject> Run<'_, '_, S> {
         };
         drop(inner);
         self.read_back(device, &changed, Twin::recover)?;
+        self.unrecovered = false;
         self.session.inner().twin.recovered().map_err(|violation| (0, violation).into())
     }
 

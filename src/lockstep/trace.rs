@@ -90,9 +90,9 @@ impl fmt::Display for Event {
             Self::Ended(op, Err(error), _) => write!(f, "#{op:<4} failed: {error}"),
             Self::Cancelled(op) => write!(f, "#{op:<4} dropped before it ended"),
             Self::Refused(op, error) => write!(f, "#{op:<4} got no buffer: {error}"),
-            Self::Crashed(0, policy) => write!(f, "      power fails; {policy}"),
+            Self::Crashed(0, policy) => write!(f, "      {}; {policy}", policy.event()),
             Self::Crashed(op, policy) => {
-                write!(f, "#{op:<4} power fails; {policy}")
+                write!(f, "#{op:<4} {}; {policy}", policy.event())
             }
             Self::Opened(Ok(())) => write!(f, "      device opened"),
             Self::Opened(Err(error)) => write!(f, "      device did not open: {error}"),

@@ -49,6 +49,12 @@ impl Doing {
         self.0[usize::from(client)] = None;
     }
 
+    /// The operations of which the device has yet to answer the request, by client.
+    pub(super) fn with_device(&self) -> impl Iterator<Item = OpId> {
+        let with = |under: &&Under| under.waits_for == Waiting::Device;
+        self.0.iter().flatten().filter(with).map(|under| under.op)
+    }
+
     /// Nobody does anything any more.
     pub(super) fn clear(&mut self) {
         self.0.fill(None);

@@ -279,7 +279,7 @@ impl LegalSets {
         }
     }
 
-    /// The device was closed without having been flushed: what it had yet to write is gone, and
+    /// The device is gone without having flushed: what it had yet to write is gone, and
     /// whatever could survive a crash may be seen again. Nothing has become durable by that.
     pub(super) fn forget_unflushed(&mut self) {
         for &number in &self.lists.unsettled {

@@ -48,6 +48,10 @@ pub struct Promises {
     /// When `close` has returned, no raw call of the device is in flight and none is made any more;
     /// and when the device has been dropped after that, no task of the device is alive.
     pub clean_close: bool,
+    /// What a write or trim that returned `Ok` has changed is in the files: it is still there when
+    /// the process has died, though not when the power has failed. A device that keeps what was
+    /// written in memory until a flush cannot promise this.
+    pub write_through: bool,
     /// The device syncs the directory after it has created or renamed a file. Then a power failure
     /// may take away every name whose directory was not synced, which is all that POSIX promises.
     /// Without this promise, syncing a file keeps its name too, as on ext4, xfs and btrfs.
@@ -94,10 +98,11 @@ impl Promises {
     }
 
     /// Those of [`FileBackedDevice`](crate::device::FileBackedDevice): its own calls, in place,
-    /// trims as they were asked for, harm contained, and a clean close.
+    /// trims as they were asked for, harm contained, a clean close, and written through.
     #[must_use]
     pub fn file_backed() -> Self {
-        Self::none().own_calls().in_place().trim(TrimEffect::AsAsked).contained().clean_close()
+        let own = Self::none().own_calls().in_place().trim(TrimEffect::AsAsked);
+        own.contained().clean_close().write_through()
     }
 
     /// Promises [`own_calls`](Self::own_calls).
@@ -140,6 +145,12 @@ impl Promises {
     #[must_use]
     pub fn clean_close(self) -> Self {
         Self { clean_close: true, ..self }
+    }
+
+    /// Promises [`write_through`](Self::write_through).
+    #[must_use]
+    pub fn write_through(self) -> Self {
+        Self { write_through: true, ..self }
     }
 
     /// Promises [`posix_directories`](Self::posix_directories).

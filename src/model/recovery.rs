@@ -18,7 +18,17 @@ impl Twin {
         }
     }
 
-    /// The device is open again after a close, or opened for the first time.
+    /// The process died, and the machine goes on. Requests that were under way have been ended as
+    /// cancelled; nothing of them, or of others that were dropped, lands any more.
+    pub fn killed(&mut self) {
+        let now = self.tick();
+        self.legal.settle_adrift(now, now);
+        if !self.promises.write_through {
+            self.legal.forget_unflushed();
+        }
+    }
+
+    /// The device is open again after a close or a kill, or opened for the first time.
     pub fn reopened(&mut self) {
         if self.state.sync_failing {
             // What was ahead of them may be lost for good, and no write could ever come after it.

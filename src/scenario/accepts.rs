@@ -205,7 +205,8 @@ impl Accepts {
     ///
     /// Without [`FaultClass::Dropped`] no future is dropped. Without [`FaultClass::Crash`] the
     /// power never fails, and the device is reopened instead. Without [`FaultClass::CrashInOpen`]
-    /// the power never fails while the device is being opened.
+    /// the power never fails while the device is being opened, nor does the process die. Without
+    /// [`FaultClass::Kill`] the process never dies.
     #[must_use]
     pub fn without_faults(self, classes: &[FaultClass]) -> Self {
         Self { without: classes.iter().copied().collect(), ..self }

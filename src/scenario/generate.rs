@@ -205,7 +205,7 @@ impl<'a> Generator<'a> {
                 often
             },
             drops: often_if(heavy || rng.chance(1, 4), 48, accepts.takes(FaultClass::Dropped)),
-            crashes: often_if(heavy || rng.chance(1, 3), 40, accepts.takes(FaultClass::Crash)),
+            crashes: often_if(heavy || rng.chance(1, 3), 40, true),
             kinds,
             clients,
             spots,
@@ -292,8 +292,9 @@ impl<'a> Generator<'a> {
             step.drop_at = Some(self.suspensions());
             self.drop_after_the_effect(device, &mut step);
         }
-        if self.crash.below(1024) < swarm.crashes && self.accepts.takes_crash_in(op) {
-            step.crash_at = Some((self.suspensions(), self.survivors(swarm)));
+        if self.crash.below(1024) < swarm.crashes {
+            let (at, survivors) = (self.suspensions(), self.survivors(swarm));
+            step.crash_at = self.accepts.takes_crash_in(op, survivors).then_some((at, survivors));
         }
         step
     }
@@ -377,10 +378,10 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// A power failure, or a reopening if the device takes none.
+    /// A power failure or a kill, or a reopening if the device takes none.
     fn power_failure(&mut self, swarm: &Swarm) -> Op {
         let survivors = self.survivors(swarm);
-        if self.accepts.takes(FaultClass::Crash) { Op::Crash(survivors) } else { Op::Reopen }
+        if self.accepts.takes(survivors.class()) { Op::Crash(survivors) } else { Op::Reopen }
     }
 
     fn survivors(&mut self, swarm: &Swarm) -> CrashPolicy {
@@ -389,6 +390,9 @@ impl<'a> Generator<'a> {
         if damages && self.accepts.takes_crashes_beyond_contract() {
             let beyond = [CrashPolicy::TornBytes, CrashPolicy::Garbage, CrashPolicy::Unreadable];
             return self.crash.pick(&beyond)(seed);
+        }
+        if self.accepts.takes(FaultClass::Kill) && self.crash.chance(1, 6) {
+            return CrashPolicy::Kill;
         }
         // In the order of their numbers.
         let drawn = self.crash.weighted(&[2, 4, 8, 6, 1, 1, 1, 1, 1]);

@@ -2,7 +2,7 @@
 
 use super::sectors::{Histories, Map};
 use super::{Shown, words};
-use blocktwin::disk::FaultClass;
+use blocktwin::disk::{CrashPolicy, FaultClass};
 use blocktwin::lockstep::{Event, RawEvent, Report, Verdict, describe};
 use blocktwin::model::{OpId, Request};
 use blocktwin::scenario::{Op, Scenario, Step};
@@ -164,6 +164,7 @@ fn operations(scenario: &Scenario, events: &[&Event]) -> Vec<Operation> {
 impl Operation {
     fn new(id: OpId, step: &Step, began: usize) -> Self {
         let name = match step.op {
+            Op::Crash(CrashPolicy::Kill) => "kill",
             Op::Crash(_) => "crash",
             Op::Reopen => "reopen",
             _ => step.op.request().map_or("", Request::name),

@@ -108,7 +108,7 @@ impl Teller<'_> {
         if let Some((other, content)) = others.last().filter(|_| self.ordered) {
             fate += &format!(", while {content} survives in sector {other}");
         }
-        ("crash", format!("The power fails; {survivors}: {fate}."))
+        ("crash", format!("The {}; {survivors}: {fate}.", survivors.event()))
     }
 
     /// A raw call that did not change the sector, and still says something of it.

@@ -16,6 +16,7 @@ pub(super) enum Bug {
     SyncErrorSwallowed,
     SyncRetried,
     SyncNoOpAfterTwoCrashes,
+    SyncOfOwnWritesOnly,
     EintrSurfacedBySync,
     EintrSurfacedByRead,
     EintrSurfacedByWrite,
@@ -53,6 +54,8 @@ pub(super) struct Calls {
     cursor: AtomicU64,
     /// The call before went wrong.
     tripped: AtomicBool,
+    /// This opening has changed the file.
+    changed: AtomicBool,
 }
 
 fn eio() -> io::Error {
@@ -70,8 +73,9 @@ impl Calls {
         sector_size: u32,
         memory: Arc<Memory>,
     ) -> Self {
-        let (cursor, tripped) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { file, bug, sector: sector_size as usize, memory, cursor, tripped }
+        let (cursor, sector) = (AtomicU64::new(0), sector_size as usize);
+        let (tripped, changed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { file, bug, sector, memory, cursor, tripped, changed }
     }
 
     /// Where a call really goes.
@@ -170,6 +174,8 @@ impl Calls {
             // synced.
             Some(Bug::SyncOfOldHandle) => self.tripped.load(Ordering::Relaxed),
             Some(Bug::SyncNoOpAfterTwoCrashes) => self.memory.crashes() >= 2,
+            // What a process before has left unsynced is forgotten.
+            Some(Bug::SyncOfOwnWritesOnly) => !self.changed.load(Ordering::Relaxed),
             _ => false,
         }
     }
@@ -186,6 +192,7 @@ impl BackingFile for Calls {
     }
 
     async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.changed.store(true, Ordering::Relaxed);
         let offset = self.place(offset).await;
         let done = self.file.write_at(&self.garble(buffer), offset).await;
         self.after_write(buffer.len(), done)
@@ -219,6 +226,7 @@ impl BackingFile for Calls {
     }
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.changed.store(true, Ordering::Relaxed);
         let offset = self.place(offset).await;
         match (self.bug, self.file.punch_hole(offset, length).await) {
             (Some(Bug::PunchErrorSwallowed), Err(error)) if !is_eintr(&error) => Ok(()),

@@ -252,6 +252,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "neighbours swapped in transfers of four: a scatter list out of order";
         "third-boot" Calls(C::SyncNoOpAfterTwoCrashes),
             "shows only after two crashes";
+        "clean-after-kill" Calls(C::SyncOfOwnWritesOnly),
+            "a dirty flag in memory: what a killed process left in the page cache is never synced";
     }
     Legal {
         "write-through" Syncs(S::WriteThrough),

@@ -18,6 +18,8 @@ pub(crate) struct MistakenFile {
     mistake: Mistake,
     /// The disk was full once.
     full: AtomicBool,
+    /// The device has written something.
+    wrote: AtomicBool,
 }
 
 /// Whether a call has failed as this kind of fault makes it.
@@ -31,7 +33,8 @@ fn failure(kind: FaultKind) -> io::Error {
 
 impl MistakenFile {
     pub(super) fn new(file: SimFile, mistake: Mistake) -> Self {
-        Self { file, mistake, full: AtomicBool::new(false) }
+        let [full, wrote] = [(); 2].map(|()| AtomicBool::new(false));
+        Self { file, mistake, full, wrote }
     }
 
     /// What the device takes an answer for; `done` is the answer of a call that did everything.
@@ -92,6 +95,7 @@ impl BackingFile for MistakenFile {
         if self.full.load(Ordering::Relaxed) {
             return Err(failure(FaultKind::Enospc));
         }
+        self.wrote.store(true, Ordering::Relaxed);
         let mut written = match self.mistake {
             Mistake::AssumesSlowWritesDone | Mistake::GivesUpSlowWrites => {
                 self.impatient(buffer, offset).await
@@ -114,6 +118,9 @@ impl BackingFile for MistakenFile {
     }
 
     async fn sync_data(&self) -> io::Result<()> {
+        if self.mistake == Mistake::SyncsOwnWritesOnly && !self.wrote.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let synced = self.file.sync_data().await;
         if self.mistake == Mistake::SyncsAgain && synced.is_err() {
             return self.file.sync_data().await;

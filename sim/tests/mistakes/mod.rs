@@ -51,6 +51,8 @@ pub(crate) enum Mistake {
     JoinsFlushes,
     /// Flushes nothing.
     NeverFlushes,
+    /// Has nothing to sync as long as it has written nothing itself.
+    SyncsOwnWritesOnly,
     /// Tries, whenever it is opened, whether the file can be written: with its first block.
     TriesOutFirstBlock,
 }

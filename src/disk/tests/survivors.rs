@@ -133,3 +133,29 @@ fn what_is_unreadable_stays_so_until_it_is_written() {
         assert_eq!(sectors(&disk), [5, 5, 5, 5, 1, 1, 1, 1]);
     }
 }
+
+#[test]
+fn a_kill_loses_nothing_and_makes_nothing_durable() {
+    let disk = ones();
+    let before = disk.file();
+    write(&disk, 2, &[7]);
+    let report = disk.crash(CrashPolicy::Kill);
+    assert_eq!((report.lost, report.unsynced), (0, true));
+    assert_eq!(sectors(&disk)[..4], [1, 1, 7, 1]);
+    // What outlived the process reaches nothing.
+    block_on(before.write_at(&[9; SECTOR], at(3))).unwrap_err();
+    block_on(before.sync_data()).unwrap_err();
+    assert_eq!(sectors(&disk)[..4], [1, 1, 7, 1]);
+    disk.crash(CrashPolicy::None);
+    assert_eq!(sectors(&disk)[..4], [1; 4]);
+}
+
+#[test]
+fn a_sync_after_a_kill_covers_what_was_left() {
+    let disk = ones();
+    write(&disk, 2, &[7]);
+    disk.crash(CrashPolicy::Kill);
+    sync(&disk);
+    disk.crash(CrashPolicy::None);
+    assert_eq!(sectors(&disk)[..4], [1, 1, 7, 1]);
+}

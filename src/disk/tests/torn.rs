@@ -174,3 +174,14 @@ fn a_torn_sector_that_grew_the_file_is_zeros_while_it_is_under_way() {
     disk.crash(CrashPolicy::All);
     assert_eq!((length(&disk), sectors(&disk)[8..].to_vec()), (end, vec![7, 0]));
 }
+
+#[test]
+fn a_killed_process_leaves_its_torn_sectors_torn() {
+    let disk = disk();
+    tear(&disk, OP, &[]);
+    disk.crash(CrashPolicy::Kill);
+    assert_eq!(bytes(&disk), torn());
+    // Nobody mends it, so it may be written back as it is.
+    disk.crash(CrashPolicy::All);
+    assert_eq!(bytes(&disk), torn());
+}

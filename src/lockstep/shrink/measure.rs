@@ -90,6 +90,7 @@ fn rank_of_policy(survivors: CrashPolicy) -> u64 {
         CrashPolicy::TornBytes(_) => 9,
         CrashPolicy::Garbage(_) => 10,
         CrashPolicy::Unreadable(_) => 11,
+        CrashPolicy::Kill => 12,
     }
 }
 

@@ -327,6 +327,12 @@ impl History {
         self
     }
 
+    /// The process died with nothing under way, and the device is open again.
+    pub(super) fn killed(mut self) -> Self {
+        self.twin.killed();
+        self.reopened()
+    }
+
     // Crashes.
 
     pub(super) fn crash(mut self) -> Self {

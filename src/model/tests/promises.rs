@@ -247,3 +247,38 @@ fn a_failed_sync_of_the_directory_is_judged_by_what_is_lost() {
     let after = story().flush(2).answers(2, POISONED).write(3, 0..1);
     after.must_not_answer(3, Ok(()), Kind::PoisonIgnored);
 }
+
+// Kills.
+
+#[test]
+fn what_was_written_through_outlives_the_process() {
+    let kept = || History::new().wrote(1, 0..1).killed();
+    kept().reads(0, &[By(1)]);
+    kept().must_not_read(0, &[Zeros], Kind::Lost);
+    // It is not durable by that.
+    kept().crash_leaves(0, &[Zeros]);
+}
+
+#[test]
+fn without_the_promise_what_was_not_flushed_may_be_gone_with_the_process() {
+    let killed = || none().wrote(1, 0..1).killed();
+    killed().reads(0, &[By(1)]);
+    killed().reads(0, &[Zeros]);
+    let flushed = none().wrote(1, 0..1).flushed().killed();
+    flushed.must_not_read(0, &[Zeros], Kind::Lost);
+}
+
+#[test]
+fn what_a_killed_process_left_is_durable_once_it_was_seen_and_flushed() {
+    for story in [none, History::new] {
+        let seen = || story().wrote(1, 0..1).killed().reads(0, &[By(1)]).flushed();
+        seen().crash_leaves(0, &[By(1)]);
+        seen().crash_must_not_leave(0, &[Zeros], Kind::DurabilityLost);
+    }
+}
+
+#[test]
+fn nothing_lands_any_more_of_a_killed_process() {
+    let story = || none().write(1, 0..1).cancel(1).killed().reads(0, &[Zeros]);
+    story().must_not_read(0, &[By(1)], Kind::Stale);
+}

@@ -70,14 +70,14 @@ impl Accepts {
             step.faults = step.faults.iter().copied().filter_map(fit).collect();
         }
         step.drop_at = step.drop_at.filter(|_| self.takes(FaultClass::Dropped));
-        let crashes = step.crash_at.filter(|_| self.takes_crash_in(step.op));
+        let crashes = step.crash_at.filter(|&(_, policy)| self.takes_crash_in(step.op, policy));
         step.crash_at = crashes.map(|(at, survivors)| (at, self.fit_survivors(survivors)));
         step
     }
 
     fn fit_op(&self, op: Op, spec: &DeviceSpec) -> Op {
         match op {
-            Op::Crash(_) if !self.takes(FaultClass::Crash) => return Op::Reopen,
+            Op::Crash(survivors) if !self.takes(survivors.class()) => return Op::Reopen,
             Op::Crash(survivors) => return Op::Crash(self.fit_survivors(survivors)),
             _ => {}
         }
@@ -126,10 +126,10 @@ impl Accepts {
         Some((count / sector_size).max(1).saturating_mul(sector_size))
     }
 
-    /// Whether the power may fail in the midst of this operation.
-    pub(in crate::scenario) fn takes_crash_in(&self, op: Op) -> bool {
+    /// Whether the power may fail, or the process die, in the midst of this operation.
+    pub(in crate::scenario) fn takes_crash_in(&self, op: Op, policy: CrashPolicy) -> bool {
         let opens = matches!(op, Op::Reopen | Op::Crash(_));
-        self.takes(FaultClass::Crash) && (!opens || self.takes(FaultClass::CrashInOpen))
+        self.takes(policy.class()) && (!opens || self.takes(FaultClass::CrashInOpen))
     }
 }
 

@@ -50,6 +50,7 @@ fn survivors_name(survivors: CrashPolicy) -> &'static str {
         CrashPolicy::TornBytes(_) => "torn",
         CrashPolicy::Garbage(_) => "garbage",
         CrashPolicy::Unreadable(_) => "unreadable",
+        CrashPolicy::Kill => "kill",
     }
 }
 
@@ -87,7 +88,8 @@ fn every_fault_occurs() {
         it.steps.iter().flat_map(|step| &step.faults).map(|fault| fault.kind.class()).collect()
     };
     // What is not a fault of a raw call is tested beside it.
-    let from_outside = [FaultClass::Dropped, FaultClass::Crash, FaultClass::CrashInOpen];
+    let from_outside =
+        [FaultClass::Dropped, FaultClass::Crash, FaultClass::CrashInOpen, FaultClass::Kill];
     let mut of_calls = FaultClass::ALL.to_vec();
     of_calls.retain(|class| !from_outside.contains(class));
     for profile in Profile::ALL {
@@ -108,7 +110,7 @@ fn every_crash_occurs() {
         let beyond = ["torn", "garbage", "unreadable"];
         let (within, damaging): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|name| !beyond.contains(name));
-        assert_eq!(within.len(), 9, "{profile:?}: {within:?}");
+        assert_eq!(within.len(), 10, "{profile:?}: {within:?}");
         let expected = if profile == Profile::Hostile { 3 } else { 0 };
         assert_eq!(damaging.len(), expected, "{profile:?}: {damaging:?}");
         assert_eq!(occurring(profile, disturbances).len(), 4, "{profile:?}");
