@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 28] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 35] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -79,7 +79,13 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 28] = [
         FaultClass::LatentSector,
         Mistake::Swallows(Call::Read, FaultKind::LatentSector(0)),
         // Where it is reading back that meets it, the contents tell.
-        &[Kind::ErrorSwallowed, Kind::Lost, Kind::Stale, Kind::DurabilityLost],
+        &[
+            Kind::ErrorSwallowed,
+            Kind::Lost,
+            Kind::Stale,
+            Kind::DurabilityLost,
+            Kind::OrderingViolated,
+        ],
     ),
     (FaultClass::Latency, Mistake::AssumesSlowWritesDone, CONTENTS),
     (FaultClass::LateReturn, Mistake::GivesUpSlowWrites, &[Kind::SpuriousError]),
@@ -90,6 +96,37 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 28] = [
     (FaultClass::EnospcStays, Mistake::WaitsForSpace, &[Kind::Hang]),
     (FaultClass::WriteZeroStays, Mistake::RetriesEmptyWrites, &[Kind::Hang]),
     (FaultClass::TornRead, Mistake::TakesSectorsForWhole, &[Kind::SpuriousError]),
+    (
+        FaultClass::EioLanded,
+        Mistake::Swallows(Call::Write, FaultKind::EioLanded(0)),
+        &[Kind::ErrorSwallowed],
+    ),
+    (
+        FaultClass::EioStays,
+        Mistake::Swallows(Call::Read, FaultKind::EioStays),
+        &[Kind::ErrorSwallowed],
+    ),
+    (
+        FaultClass::ReadOnlyStays,
+        Mistake::Renames(FaultKind::ReadOnlyStays, FaultKind::Eio),
+        &[Kind::WrongError],
+    ),
+    (FaultClass::Again, Mistake::Swallows(Call::Write, FaultKind::Again), CONTENTS),
+    (
+        FaultClass::PunchUnsupported,
+        Mistake::Renames(FaultKind::PunchUnsupported, FaultKind::Eio),
+        &[Kind::WrongError],
+    ),
+    (
+        FaultClass::SyncEnospc,
+        Mistake::Swallows(Call::Sync, FaultKind::Enospc),
+        &[Kind::ErrorSwallowed],
+    ),
+    (
+        FaultClass::SyncEdquot,
+        Mistake::Renames(FaultKind::Edquot, FaultKind::Eio),
+        &[Kind::WrongError],
+    ),
 ];
 
 /// Lies of the medium that a device is held to, if that is asked for.
@@ -131,6 +168,13 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::LatentSector => FaultKind::LatentSector(0),
         FaultClass::Latency => FaultKind::Latency(6),
         FaultClass::LateReturn => FaultKind::LateReturn(6),
+        FaultClass::EioLanded => FaultKind::EioLanded(5),
+        FaultClass::EioStays => FaultKind::EioStays,
+        FaultClass::ReadOnlyStays => FaultKind::ReadOnlyStays,
+        FaultClass::Again => FaultKind::Again,
+        FaultClass::PunchUnsupported => FaultKind::PunchUnsupported,
+        FaultClass::SyncEnospc => FaultKind::SyncEnospc(Dirty::Dropped),
+        FaultClass::SyncEdquot => FaultKind::SyncEdquot(Dirty::Kept),
         FaultClass::Dropped | FaultClass::Crash | FaultClass::CrashInOpen | FaultClass::Kill => {
             return None;
         }

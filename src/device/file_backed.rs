@@ -13,13 +13,13 @@ use std::future::Future;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
 static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
 
-/// How often in a row a write may stop inside the same sector. A signal or a full disk does it
-/// once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
+/// How often in a row a write may stop inside the same sector, or be told to try again (`EAGAIN`).
+/// A signal or a full disk does it once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
 const STUCK_LIMIT: u32 = 16;
 
 /// A [`Device`] whose blocks lie in a file, block *n* at byte *n* × block size.
@@ -35,6 +35,8 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     geometry: Geometry,
     read_only: bool,
     trim: TrimMode,
+    /// The file system cannot punch holes: trims are dropped, as they are hints.
+    cannot_punch: AtomicBool,
     /// The file may end before the device does, which then reads as zeros.
     may_end_early: bool,
     buffers: Arc<BufferAllocator>,
@@ -131,6 +133,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             geometry,
             read_only: options.read_only,
             trim: options.trim,
+            cannot_punch: AtomicBool::new(false),
             may_end_early: options.block_count.is_some(),
             buffers,
             in_flight: InFlight::default(),
@@ -214,6 +217,10 @@ impl<F: BackingFile> FileBackedDevice<F> {
                 Ok(0) => break DeviceError::WriteZero,
                 Ok(count) => done + counted(count, data.len() - done)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && stuck < STUCK_LIMIT => {
+                    stuck += 1;
+                    continue;
+                }
                 Err(error) => break error.into(),
             };
             let whole = end - end % sector;
@@ -268,12 +275,16 @@ impl<F: BackingFile> FileBackedDevice<F> {
     }
 
     async fn punch(&self, range: Range<u64>) -> Result<(), DeviceError> {
-        loop {
+        while !self.cannot_punch.load(Ordering::Relaxed) {
             match self.file.punch_hole(range.start, range.end - range.start).await {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    self.cannot_punch.store(true, Ordering::Relaxed);
+                }
                 done => return Ok(done?),
             }
         }
+        Ok(())
     }
 }
 

@@ -44,7 +44,7 @@ impl Done {
             (Ok(_), Ok(0)) if call == Call::Write && length > 0 => fault?.surfaces()?,
             _ => return None,
         };
-        let sync = matches!(call, Call::Sync | Call::SyncDirectory);
+        let sync = call.is_sync();
         let transfers = matches!(call, Call::Read | Call::Write | Call::Punch);
         let bytes = transfers.then(|| offset..offset.saturating_add(length));
         let names = [Call::Open, Call::Create, Call::Rename, Call::Unlink, Call::List];
@@ -177,6 +177,11 @@ impl State {
             let op = self.rules.own_calls.then_some(caller.op);
             self.file(file).refuse_torn(op, offset, data.len() as u64);
         }
+        if let Some(FaultKind::EioLanded(landed)) = fault
+            && check_range(offset, data.len()).is_ok()
+        {
+            self.land(caller, file, data, offset, landed);
+        }
         let result = refused.map(|()| {
             let (count, fault) = match fault {
                 _ if takes_nothing => (0, fault),
@@ -197,6 +202,24 @@ impl State {
         let length = data.len() as u64;
         let done = Done { caller, call: Call::Write, name, offset, length, fault };
         self.answer(&done, 0, result, |&count| count as u64)
+    }
+
+    /// A write that is to fail has landed: of its sectors those whose bit is set in `landed`.
+    fn land(&mut self, caller: Caller, file: FileId, data: &[u8], offset: u64, landed: u64) {
+        let size = self.sector_size as u64;
+        self.check_limit(caller, file, offset, offset + data.len() as u64);
+        let call = self.next_change();
+        let inode = self.file(file);
+        inode.undo.begin_call(call);
+        let (mut rest, mut at, mut bit) = (data, offset, 0);
+        while !rest.is_empty() {
+            let room = usize::try_from(size - at % size).unwrap_or(rest.len());
+            let (piece, after) = rest.split_at(room.min(rest.len()));
+            if landed >> (bit % 64) & 1 == 1 {
+                inode.write(&[], piece, at, None);
+            }
+            (rest, at, bit) = (after, at + piece.len() as u64, bit + 1);
+        }
     }
 
     /// Who may have to mend a sector that a write of `caller` leaves torn.
@@ -326,12 +349,14 @@ impl State {
         let late = std::mem::take(&mut inode.writeback_failed);
         let fault = syncing.fault.or(late.then_some(FaultKind::WritebackFailed));
         match fault {
-            Some(FaultKind::SyncFailed(Dirty::Kept)) => {}
-            Some(FaultKind::SyncFailed(Dirty::Dropped)) => inode.undo.dropped(mark),
-            Some(FaultKind::SyncFailed(Dirty::Partly(seed))) => {
-                let mut outcome = inode.undo.outcome(CrashPolicy::Random(seed));
-                inode.undo.partly_synced(mark, size, &mut outcome);
-            }
+            Some(kind) if let Some(dirty) = kind.dirty() => match dirty {
+                Dirty::Kept => {}
+                Dirty::Dropped => inode.undo.dropped(mark),
+                Dirty::Partly(seed) => {
+                    let mut outcome = inode.undo.outcome(CrashPolicy::Random(seed));
+                    inode.undo.partly_synced(mark, size, &mut outcome);
+                }
+            },
             _ => {
                 let synced = inode.backing.sync();
                 inode.note_medium_error(synced);
@@ -345,7 +370,7 @@ impl State {
     }
 
     fn end_directory_sync(&mut self, syncing: &Syncing) -> Option<FaultKind> {
-        if !matches!(syncing.fault, Some(FaultKind::SyncFailed(_))) {
+        if syncing.fault.and_then(FaultKind::dirty).is_none() {
             self.directory.synced(syncing.mark);
         }
         syncing.fault

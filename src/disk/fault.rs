@@ -52,6 +52,24 @@ impl Call {
             Self::List => "readdir",
         }
     }
+
+    /// Whether it syncs a file or the directory.
+    pub(super) fn is_sync(self) -> bool {
+        matches!(self, Self::Sync | Self::SyncDirectory)
+    }
+
+    /// Whether it changes a file or the directory.
+    fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Write
+                | Self::Punch
+                | Self::SetLength
+                | Self::Create
+                | Self::Rename
+                | Self::Unlink
+        )
+    }
 }
 
 /// A fault, pinned to a raw call of one operation, so that it stays in place when other operations
@@ -94,12 +112,30 @@ pub enum FaultKind {
     Edquot,
     /// `EFBIG` from a write or truncation, without effect.
     Efbig,
+    /// `EIO` from a write, which has landed all the same: of its sectors those whose bit is set,
+    /// counted in order and modulo 64.
+    EioLanded(u64),
+    /// `EIO` from this and every later call but a sync, whoever makes them, until the device is
+    /// opened again.
+    EioStays,
+    /// `EROFS` from this and every later call that changes something, whoever makes them, until the
+    /// device is opened again.
+    ReadOnlyStays,
+    /// `EAGAIN` from a write, without effect.
+    Again,
+    /// `EOPNOTSUPP` from this and every later hole punch, to the end of the run: the file system
+    /// cannot do it.
+    PunchUnsupported,
     /// A write that returns 0.
     WriteZero,
     /// This and every later write returns 0, whoever makes them, until the device is opened again.
     WriteZeroStays,
     /// `EIO` from a sync, and this becomes of what was to be synced.
     SyncFailed(Dirty),
+    /// As `SyncFailed`, with `ENOSPC`: space is allocated when data is written back.
+    SyncEnospc(Dirty),
+    /// As `SyncFailed`, with `EDQUOT`.
+    SyncEdquot(Dirty),
     /// A write succeeds, but writing it back fails in the background: it is dropped though it stays
     /// visible, and whichever sync comes next returns `EIO`, once.
     WritebackFailed,
@@ -194,11 +230,25 @@ pub enum FaultClass {
     TornRead,
     /// The process died, and the machine lived.
     Kill,
+    /// [`FaultKind::EioLanded`]
+    EioLanded,
+    /// [`FaultKind::EioStays`]
+    EioStays,
+    /// [`FaultKind::ReadOnlyStays`]
+    ReadOnlyStays,
+    /// [`FaultKind::Again`]
+    Again,
+    /// [`FaultKind::PunchUnsupported`]
+    PunchUnsupported,
+    /// [`FaultKind::SyncEnospc`]
+    SyncEnospc,
+    /// [`FaultKind::SyncEdquot`]
+    SyncEdquot,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 35] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -227,6 +277,13 @@ impl FaultClass {
         Self::WriteZeroStays,
         Self::TornRead,
         Self::Kill,
+        Self::EioLanded,
+        Self::EioStays,
+        Self::ReadOnlyStays,
+        Self::Again,
+        Self::PunchUnsupported,
+        Self::SyncEnospc,
+        Self::SyncEdquot,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -272,6 +329,13 @@ impl FaultClass {
             Self::WriteZeroStays => "write-zero-stays",
             Self::TornRead => "torn-read",
             Self::Kill => "kill",
+            Self::EioLanded => "eio-landed",
+            Self::EioStays => "eio-stays",
+            Self::ReadOnlyStays => "read-only-stays",
+            Self::Again => "eagain",
+            Self::PunchUnsupported => "punch-unsupported",
+            Self::SyncEnospc => "sync-enospc",
+            Self::SyncEdquot => "sync-edquot",
         }
     }
 }
@@ -292,6 +356,13 @@ impl FaultKind {
             Self::Efbig => FaultClass::Efbig,
             Self::WriteZero => FaultClass::WriteZero,
             Self::WriteZeroStays => FaultClass::WriteZeroStays,
+            Self::EioLanded(_) => FaultClass::EioLanded,
+            Self::EioStays => FaultClass::EioStays,
+            Self::ReadOnlyStays => FaultClass::ReadOnlyStays,
+            Self::Again => FaultClass::Again,
+            Self::PunchUnsupported => FaultClass::PunchUnsupported,
+            Self::SyncEnospc(_) => FaultClass::SyncEnospc,
+            Self::SyncEdquot(_) => FaultClass::SyncEdquot,
             Self::SyncFailed(Dirty::Kept) => FaultClass::SyncFailedKept,
             Self::SyncFailed(Dirty::Dropped) => FaultClass::SyncFailedDropped,
             Self::SyncFailed(Dirty::Partly(_)) => FaultClass::SyncFailedPartly,
@@ -312,27 +383,27 @@ impl FaultKind {
         let shortens = |count: u32| count > 0 && (count as usize) < length;
         let transfers = matches!(call, Call::Read | Call::Write) && length > 0;
         match self {
-            Self::Interrupted => matches!(
-                call,
-                Call::Read
-                    | Call::Write
-                    | Call::Sync
-                    | Call::SetLength
-                    | Call::Punch
-                    | Call::SyncDirectory
-            ),
+            Self::Interrupted => {
+                let slow = matches!(call, Call::Read | Call::Write | Call::SetLength | Call::Punch);
+                slow || call.is_sync()
+            }
             Self::ShortRead(count) | Self::TornRead(count) => call == Call::Read && shortens(count),
             Self::ShortWrite(count) => call == Call::Write && shortens(count),
-            Self::Eio => !matches!(call, Call::Sync | Call::SyncDirectory),
+            Self::Eio | Self::EioStays => !call.is_sync(),
+            Self::ReadOnlyStays => call.changes(),
+            Self::PunchUnsupported => call == Call::Punch,
             Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays | Self::Edquot => {
                 matches!(call, Call::Write | Call::Punch | Call::Create | Call::Rename)
             }
             Self::Efbig => matches!(call, Call::Write | Call::SetLength),
-            Self::WriteZero | Self::WriteZeroStays | Self::WritebackFailed | Self::LostWrite => {
-                call == Call::Write && length > 0
-            }
+            Self::WriteZero
+            | Self::WriteZeroStays
+            | Self::WritebackFailed
+            | Self::LostWrite
+            | Self::EioLanded(_)
+            | Self::Again => call == Call::Write && length > 0,
             Self::MisdirectedWrite(sectors) => call == Call::Write && length > 0 && sectors != 0,
-            Self::SyncFailed(_) => matches!(call, Call::Sync | Call::SyncDirectory),
+            Self::SyncFailed(_) | Self::SyncEnospc(_) | Self::SyncEdquot(_) => call.is_sync(),
             Self::BitFlip(_) | Self::LatentSector(_) => transfers,
             Self::MisdirectedRead(sectors) => call == Call::Read && length > 0 && sectors != 0,
             Self::StaleRead => call == Call::Read && length > 0,
@@ -345,11 +416,19 @@ impl FaultKind {
         use rustix::io::Errno;
         let errno = match self {
             Self::Interrupted => Errno::INTR,
-            Self::Eio | Self::SyncFailed(_) | Self::LatentSector(_) | Self::WritebackFailed => {
-                Errno::IO
+            Self::Eio
+            | Self::EioLanded(_)
+            | Self::EioStays
+            | Self::SyncFailed(_)
+            | Self::LatentSector(_)
+            | Self::WritebackFailed => Errno::IO,
+            Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays | Self::SyncEnospc(_) => {
+                Errno::NOSPC
             }
-            Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays => Errno::NOSPC,
-            Self::Edquot => Errno::DQUOT,
+            Self::Edquot | Self::SyncEdquot(_) => Errno::DQUOT,
+            Self::ReadOnlyStays => Errno::ROFS,
+            Self::Again => Errno::AGAIN,
+            Self::PunchUnsupported => Errno::OPNOTSUPP,
             Self::Efbig => Errno::FBIG,
             _ => return None,
         };
@@ -359,20 +438,39 @@ impl FaultKind {
     /// What the device has to surface when one of its calls has met this.
     pub fn surfaces(self) -> Option<DeviceError> {
         match self {
-            Self::Interrupted => None,
+            Self::Interrupted | Self::Again | Self::PunchUnsupported => None,
             Self::WriteZero | Self::WriteZeroStays => Some(DeviceError::WriteZero),
             _ => Some(io::Error::from_raw_os_error(self.errno()?).into()),
         }
     }
 
+    /// What the device may surface, and may absorb as well.
+    pub fn may_surface(self) -> Option<DeviceError> {
+        let errno = self.errno().filter(|_| matches!(self, Self::Again | Self::PunchUnsupported));
+        Some(io::Error::from_raw_os_error(errno?).into())
+    }
+
     /// Whether the operation's sync failed by this.
     pub fn fails_sync(self) -> bool {
-        matches!(self, Self::SyncFailed(_) | Self::WritebackFailed)
+        self == Self::WritebackFailed || self.dirty().is_some()
+    }
+
+    /// What becomes of unsynced data, of a sync that fails.
+    pub fn dirty(self) -> Option<Dirty> {
+        match self {
+            Self::SyncFailed(dirty) | Self::SyncEnospc(dirty) | Self::SyncEdquot(dirty) => {
+                Some(dirty)
+            }
+            _ => None,
+        }
     }
 
     /// Whether every later call that can meets this too, until the device is opened again.
     pub fn stays(self) -> bool {
-        matches!(self, Self::EnospcStays | Self::WriteZeroStays)
+        matches!(
+            self,
+            Self::EnospcStays | Self::WriteZeroStays | Self::EioStays | Self::ReadOnlyStays
+        )
     }
 
     /// Whether the call that meets this succeeds, and another one fails for it later.
@@ -397,8 +495,8 @@ impl FaultKind {
 
     /// Whether the device has to absorb this, so that nobody above it can tell.
     pub fn is_transient(self) -> bool {
-        let absorbed = matches!(self, Self::Interrupted | Self::ShortRead(_) | Self::ShortWrite(_));
-        absorbed || self.is_delay()
+        let shortens = matches!(self, Self::ShortRead(_) | Self::ShortWrite(_));
+        matches!(self, Self::Interrupted) || shortens || self.is_delay()
     }
 
     /// Whether the device cannot know of it.

@@ -422,8 +422,11 @@ impl State {
     ) -> Option<FaultKind> {
         match fault {
             Some(FaultKind::EnospcFor(calls)) => self.full_for = calls,
-            Some(kind @ (FaultKind::EnospcStays | FaultKind::WriteZeroStays)) => {
-                self.stays = Some(kind);
+            Some(kind) if kind.stays() => self.stays = Some(kind),
+            Some(FaultKind::PunchUnsupported) => self.cannot_punch = true,
+            None if self.operations.calm => {}
+            None if self.cannot_punch && call == Call::Punch => {
+                return Some(FaultKind::PunchUnsupported);
             }
             None if self.stays.is_some_and(|kind| kind.applies(call, length)) => return self.stays,
             None if self.full_for > 0 && FaultKind::Enospc.applies(call, length) => {

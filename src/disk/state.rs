@@ -58,6 +58,8 @@ pub(super) struct State {
     pub(super) full_for: u32,
     /// A fault that every call meets that can, until the device is opened again.
     pub(super) stays: Option<FaultKind>,
+    /// Hole punching is not supported, as has turned out.
+    pub(super) cannot_punch: bool,
     medium: Medium,
     /// Raw calls so far, of everybody.
     pub(super) calls: u64,
@@ -86,6 +88,7 @@ impl State {
             names,
             full_for: 0,
             stays: None,
+            cannot_punch: false,
             medium,
             calls: 0,
             change_calls: 0,
@@ -106,7 +109,7 @@ impl State {
         self.spare.extend(self.files.drain(..).rev());
         self.directory.clear();
         self.names().reset();
-        (self.full_for, self.stays) = (0, None);
+        (self.full_for, self.stays, self.cannot_punch) = (0, None, false);
         self.operations.clear();
         self.journal.clear();
         self.watch = None;

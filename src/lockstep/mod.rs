@@ -48,7 +48,7 @@ pub use check::{Check, check};
 pub use explain::{Explanation, Part, describe};
 pub use quiet::quietly;
 pub use shrink::{Budget, Progress, Shrunk};
-pub use stats::{FaultCount, Stats};
+pub use stats::{FaultCount, FaultCounts, Stats};
 pub use subject::{DynSubject, FileBacked, Subject, scenarios_for};
 pub use trace::{Digest, Event, RawEvent, Sector};
 pub use vacuity::Vacuity;
@@ -189,7 +189,7 @@ impl<S: Subject> Runner<S> {
         scenario.check_size()?;
         let spec = &scenario.device;
         let geometry = spec.geometry()?;
-        let promises = subject::promises_of(&self.subject, spec);
+        let promises = subject::promises_of(&self.subject, scenario);
         let limit = if promises.in_place { geometry.size() } else { u64::MAX };
         self.disk.format(spec.sector_size, Rules { limit, ..self.rules });
         self.twin.reset(geometry, spec.read_only, promises, scenario.salt);

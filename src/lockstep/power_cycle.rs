@@ -222,12 +222,14 @@ impl<'a> Session<'a> {
         let met = report.met.iter().filter(|_| promises.own_calls);
         let surfaced = met.clone().filter_map(|fault| fault.kind.surfaces());
         let errors: SmallVec<[DeviceError; 2]> = surfaced.collect();
-        let mut syncs = met.filter(|fault| fault.kind.fails_sync());
+        let mut syncs = met.clone().filter(|fault| fault.kind.fails_sync());
+        let may_surface = met.filter_map(|fault| fault.kind.may_surface());
         // Without a cause, and that is the rule, this allocates nothing.
         let causes: Vec<Cause> = report
             .causes
             .iter()
             .map(|it| Cause { error: it.error, bytes: it.bytes.clone(), sync: it.sync })
+            .chain(may_surface.map(|error| Cause { error, bytes: None, sync: false }))
             .collect();
         let excused = promises.excuses_harm() && !self.report_media_errors;
         tell(&Evidence {

@@ -13,6 +13,36 @@ pub struct FaultCount {
     pub consequential: u64,
 }
 
+/// How often each class of faults occurred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultCounts([FaultCount; FaultClass::ALL.len()]);
+
+impl FaultCounts {
+    /// How often this class occurred.
+    pub fn of(&self, class: FaultClass) -> FaultCount {
+        self.0[class as usize]
+    }
+
+    fn count(&mut self, class: FaultClass, consequential: bool) {
+        let count = &mut self.0[class as usize];
+        count.injected += 1;
+        count.consequential += u64::from(consequential);
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            mine.injected += theirs.injected;
+            mine.consequential += theirs.consequential;
+        }
+    }
+}
+
+impl Default for FaultCounts {
+    fn default() -> Self {
+        Self([FaultCount::default(); FaultClass::ALL.len()])
+    }
+}
+
 /// What one run, or many, did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -38,8 +68,8 @@ pub struct Stats {
     pub stray_calls: u64,
     /// Steps of the executor.
     pub steps: u64,
-    /// How often each class of faults occurred, in the order of [`FaultClass::ALL`].
-    pub faults: [FaultCount; FaultClass::ALL.len()],
+    /// How often each class of faults occurred.
+    pub faults: FaultCounts,
     /// How often each clause was checked.
     pub checks: Checks,
 }
@@ -58,16 +88,13 @@ impl Stats {
         self.tasks_after_close += other.tasks_after_close;
         self.stray_calls += other.stray_calls;
         self.steps += other.steps;
-        for (mine, theirs) in self.faults.iter_mut().zip(other.faults) {
-            mine.injected += theirs.injected;
-            mine.consequential += theirs.consequential;
-        }
+        self.faults.add(&other.faults);
         self.checks.add(&other.checks);
     }
 
     /// How often this class of faults occurred.
     pub fn faults_of(&self, class: FaultClass) -> FaultCount {
-        self.faults[class as usize]
+        self.faults.of(class)
     }
 
     /// An operation has ended, or was dropped.
@@ -79,10 +106,9 @@ impl Stats {
     /// Raw calls have met faults.
     pub(super) fn met(&mut self, report: &CallReport, failed: bool) {
         for fault in &report.met {
-            let count = &mut self.faults[fault.kind.class() as usize];
-            count.injected += 1;
             let consequential = match fault.kind {
                 kind if kind.surfaces().is_some() => failed,
+                kind if kind.may_surface().is_some() => true,
                 kind if kind.is_delay() => report.overtaken > 0,
                 FaultKind::MisdirectedRead(_) | FaultKind::StaleRead => {
                     !report.unreliable.is_empty()
@@ -92,14 +118,12 @@ impl Stats {
                 // The others are to be absorbed, by another call.
                 _ => report.calls > fault.call + 1,
             };
-            count.consequential += u64::from(consequential);
+            self.faults.count(fault.kind.class(), consequential);
         }
     }
 
     /// Something happened from outside.
     pub(super) fn happened(&mut self, class: FaultClass, consequential: bool) {
-        let count = &mut self.faults[class as usize];
-        count.injected += 1;
-        count.consequential += u64::from(consequential);
+        self.faults.count(class, consequential);
     }
 }

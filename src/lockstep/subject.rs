@@ -1,10 +1,10 @@
 //! The device under test.
 
 use crate::device::{Device, DeviceError, DynDevice, FileBackedDevice};
-use crate::disk::{DISK, FaultClass, Rules, SimFile, World};
+use crate::disk::{DISK, FaultClass, FaultKind, Rules, SimFile, World};
 use crate::file::BackingFile;
 use crate::model::{Promises, TrimEffect};
-use crate::scenario::{Accepts, DeviceSpec, Trim};
+use crate::scenario::{Accepts, DeviceSpec, Scenario, Trim};
 use futures::future::LocalBoxFuture;
 use std::fmt;
 use std::future::Future;
@@ -230,10 +230,15 @@ impl Subject for Box<dyn DynSubject> {
     }
 }
 
-/// What the subject promises, of the device that `spec` asks for.
-pub(super) fn promises_of(subject: &impl Subject, spec: &DeviceSpec) -> Promises {
+/// What the subject promises, of the device of `scenario`. Where the file system cannot punch holes,
+/// the device may drop the hint, and nobody knows what a trim leaves.
+pub(super) fn promises_of(subject: &impl Subject, scenario: &Scenario) -> Promises {
     let promises = subject.promises();
-    match (promises.trim, spec.trim) {
+    let mut faults = scenario.steps.iter().flat_map(|step| &step.faults);
+    if faults.any(|fault| fault.kind == FaultKind::PunchUnsupported) {
+        return promises.trim(TrimEffect::Unspecified);
+    }
+    match (promises.trim, scenario.device.trim) {
         (TrimEffect::AsAsked, Trim::Scribble) => promises.trim(TrimEffect::Scribble),
         (TrimEffect::AsAsked, Trim::PunchHole) => promises.trim(TrimEffect::Zeros),
         (TrimEffect::AsAsked, Trim::Ignore) => promises.trim(TrimEffect::Nothing),

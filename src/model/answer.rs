@@ -237,7 +237,9 @@ impl Obligation<'_> {
     /// answer to the request whose own sync failed.
     fn evades(&self, error: DeviceError, due: Option<(Kind, Reason)>) -> bool {
         let own_failure = matches!(due, Some((Kind::ErrorSwallowed, _)));
-        own_failure && !self.evidence.errors.contains(&error)
+        let Evidence { errors, causes, .. } = self.evidence;
+        let told = errors.contains(&error) || causes.iter().any(|cause| cause.error == error);
+        own_failure && !told
     }
 
     fn is_read(&self) -> bool {

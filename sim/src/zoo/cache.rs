@@ -14,6 +14,7 @@ pub(super) enum Bug {
     StaleAfterReopen,
     ServedAfterCrash,
     FailedWriteCached,
+    StaleAfterFailedWrite,
     FillOvertaken,
 }
 
@@ -93,6 +94,11 @@ impl Wrapper for Cache {
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let range = self.admit_change(offset, buffer.len() as u64).await?;
         let mut blocks = self.blocks.lock().await;
+        if self.bug == Some(Bug::StaleAfterFailedWrite) {
+            self.inner.write(offset, buffer, options).await?;
+            self.forget(&mut blocks, &range);
+            return Ok(());
+        }
         self.forget(&mut blocks, &range);
         if self.bug == Some(Bug::FailedWriteCached) {
             self.insert(&mut blocks, self.numbers(&range).start, buffer.as_slice());

@@ -17,6 +17,9 @@ pub(super) enum Bug {
     SyncRetried,
     SyncNoOpAfterTwoCrashes,
     SyncOfOwnWritesOnly,
+    SyncNoSpaceRetried,
+    AgainIsDone,
+    PunchErrnoLost,
     EintrSurfacedBySync,
     EintrSurfacedByRead,
     EintrSurfacedByWrite,
@@ -149,6 +152,7 @@ impl Calls {
             (Bug::WriteZeroRetried, Ok(0)) => Err(ErrorKind::Interrupted.into()),
             (Bug::EintrSurfacedByWrite, Err(error)) if is_eintr(&error) => Err(eio()),
             (Bug::EintrEndsWrite, Err(error)) if is_eintr(&error) => Ok(length),
+            (Bug::AgainIsDone, Err(error)) if error.kind() == ErrorKind::WouldBlock => Ok(length),
             (Bug::EintrAdvancesWrite, Err(error)) if is_eintr(&error) => {
                 self.tripped.store(true, Ordering::Relaxed);
                 Err(error)
@@ -207,6 +211,12 @@ impl BackingFile for Calls {
             (Some(Bug::SyncRetried), Err(error)) if !is_eintr(&error) => {
                 self.file.sync_data().await
             }
+            // Somebody will make space: as if it were a write.
+            (Some(Bug::SyncNoSpaceRetried), Err(error))
+                if error.kind() == ErrorKind::StorageFull =>
+            {
+                self.file.sync_data().await
+            }
             (Some(Bug::EintrSurfacedBySync), Err(error)) if is_eintr(&error) => Err(eio()),
             (Some(Bug::EintrEndsSync), Err(error)) if is_eintr(&error) => Ok(()),
             (_, done) => done,
@@ -230,6 +240,7 @@ impl BackingFile for Calls {
         let offset = self.place(offset).await;
         match (self.bug, self.file.punch_hole(offset, length).await) {
             (Some(Bug::PunchErrorSwallowed), Err(error)) if !is_eintr(&error) => Ok(()),
+            (Some(Bug::PunchErrnoLost), Err(error)) if !is_eintr(&error) => Err(eio()),
             (_, done) => done,
         }
     }

@@ -104,6 +104,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "EINTR is an error like any other: classic";
         "eintr-ends-read" Calls(C::EintrEndsRead),
             "a loop left by break where it should continue";
+        "eagain-is-done" Calls(C::AgainIsDone),
+            "a write that was to be tried again taken for one under way";
         "eintr-ends-write" Calls(C::EintrEndsWrite),
             "a loop left by break where it should continue";
         "eintr-ends-sync" Calls(C::EintrEndsSync),
@@ -120,6 +122,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "the result of fsync not looked at: classic";
         "sync-retried" Calls(C::SyncRetried),
             "fsync repeated until it says Ok: what fsyncgate was about";
+        "sync-no-space-retried" Calls(C::SyncNoSpaceRetried),
+            "ENOSPC of a sync taken for one that passes, on a thin disk: the pages are clean by then";
         "flush-error-swallowed" Syncs(S::FlushErrorSwallowed),
             "an error logged and dropped";
         "barrier-error-swallowed" Syncs(S::BarrierErrorSwallowed),
@@ -138,6 +142,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "every failure becomes EIO, so that no guest pauses on ENOSPC";
         "trim-error-swallowed" Calls(C::PunchErrorSwallowed),
             "discard is only advice, and so is EIO";
+        "trim-errno-lost" Calls(C::PunchErrnoLost),
+            "EOPNOTSUPP told as EIO, upon which a guest takes its disk offline";
         "no-space-retried" Calls(C::NoSpaceRetried),
             "ENOSPC retried until there is space";
         "no-space-poisons" Bounds(B::NoSpacePoisons),
@@ -192,6 +198,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "read-ahead that outlives the power failure of what is beneath";
         "cache-holds-failed-write" Cache(Some(K::FailedWriteCached)),
             "the cache is filled before the write, and not emptied after it";
+        "cache-stale-after-failed-write" Cache(Some(K::StaleAfterFailedWrite)),
+            "a write that failed is taken to have changed nothing, and may have landed";
         "cache-fill-overtaken" Cache(Some(K::FillOvertaken)),
             "a fill that a write overtakes: the classic race of look-aside caches";
         "read-ahead-stale" Sequences(Q::ReadAheadStale),

@@ -116,7 +116,8 @@ fn parameter(kind: FaultKind) -> u64 {
         FaultKind::MisdirectedWrite(sectors) | FaultKind::MisdirectedRead(sectors) => {
             2 * u64::from(sectors.unsigned_abs()) + u64::from(sectors < 0)
         }
-        FaultKind::SyncFailed(Dirty::Partly(seed)) => seed,
+        FaultKind::EioLanded(landed) => landed,
+        kind if let Some(Dirty::Partly(seed)) = kind.dirty() => seed,
         _ => 0,
     }
 }

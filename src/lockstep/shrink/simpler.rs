@@ -264,13 +264,20 @@ fn kinds(kind: FaultKind) -> Vec<FaultKind> {
         FaultKind::ShortRead(count) => with(count, FaultKind::ShortRead),
         FaultKind::ShortWrite(count) => with(count, FaultKind::ShortWrite),
         FaultKind::TornRead(count) => with(count, FaultKind::TornRead),
-        FaultKind::Enospc | FaultKind::Edquot | FaultKind::Efbig => vec![FaultKind::Eio],
+        FaultKind::Enospc
+        | FaultKind::Edquot
+        | FaultKind::Efbig
+        | FaultKind::EioStays
+        | FaultKind::ReadOnlyStays => vec![FaultKind::Eio],
         FaultKind::EnospcFor(calls) => {
             let mut simpler = vec![FaultKind::Eio, FaultKind::Enospc];
             simpler.extend(with(calls, FaultKind::EnospcFor));
             simpler
         }
-        FaultKind::SyncFailed(_) => {
+        FaultKind::EioLanded(_) => {
+            vec![FaultKind::Eio, FaultKind::EioLanded(1), FaultKind::EioLanded(u64::MAX)]
+        }
+        kind if kind.dirty().is_some() => {
             [Dirty::Kept, Dirty::Dropped, Dirty::Partly(0), Dirty::Partly(1)]
                 .map(FaultKind::SyncFailed)
                 .to_vec()

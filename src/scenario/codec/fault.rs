@@ -11,6 +11,15 @@ const LAST_KIND: u8 = 21;
 const ENOSPC_STAYS: u8 = 0x40;
 const WRITE_ZERO_STAYS: u8 = 0x41;
 const TORN_READ: u8 = 0x42;
+const AGAIN: u8 = 0x43;
+const PUNCH_UNSUPPORTED: u8 = 0x44;
+const EIO_LANDED: u8 = 0x45;
+const READ_ONLY_STAYS: u8 = 0x46;
+const EIO_STAYS: u8 = 0x47;
+/// Three each: kept, dropped, and partly written.
+const SYNC_ENOSPC: u8 = 0x48;
+const SYNC_EDQUOT: u8 = 0x4b;
+const AFTER_SYNC_EDQUOT: u8 = 0x4e;
 const FIRST_MAPPED: u8 = LAST_KIND + 1;
 const LAST_FAULT: u8 = 0x3f;
 
@@ -42,6 +51,17 @@ fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
         ENOSPC_STAYS => return Some(FaultKind::EnospcStays),
         WRITE_ZERO_STAYS => return Some(FaultKind::WriteZeroStays),
         TORN_READ => return Some(FaultKind::TornRead(count)),
+        AGAIN => return Some(FaultKind::Again),
+        PUNCH_UNSUPPORTED => return Some(FaultKind::PunchUnsupported),
+        EIO_LANDED => return Some(FaultKind::EioLanded(parameter)),
+        READ_ONLY_STAYS => return Some(FaultKind::ReadOnlyStays),
+        EIO_STAYS => return Some(FaultKind::EioStays),
+        SYNC_ENOSPC..SYNC_EDQUOT => {
+            return Some(FaultKind::SyncEnospc(dirty(code - SYNC_ENOSPC, parameter)));
+        }
+        SYNC_EDQUOT..AFTER_SYNC_EDQUOT => {
+            return Some(FaultKind::SyncEdquot(dirty(code - SYNC_EDQUOT, parameter)));
+        }
         _ => return None,
     };
     let few = if parameter <= FEW { low(parameter) } else { low(parameter % FEW) };
@@ -53,9 +73,7 @@ fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
         5 => FaultKind::Enospc,
         6 => FaultKind::EnospcFor(few),
         7 => FaultKind::WriteZero,
-        8 => FaultKind::SyncFailed(Dirty::Kept),
-        9 => FaultKind::SyncFailed(Dirty::Dropped),
-        10 => FaultKind::SyncFailed(Dirty::Partly(parameter)),
+        8..=10 => FaultKind::SyncFailed(dirty(code - 8, parameter)),
         11 => FaultKind::WritebackFailed,
         12 => FaultKind::Latency(few),
         13 => FaultKind::LateReturn(few),
@@ -70,6 +88,24 @@ fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
     })
 }
 
+/// What becomes of unsynced data, by number.
+fn dirty(code: u8, seed: u64) -> Dirty {
+    match code {
+        0 => Dirty::Kept,
+        1 => Dirty::Dropped,
+        _ => Dirty::Partly(seed),
+    }
+}
+
+/// The number of what becomes of unsynced data, counted from `first`, and its parameter.
+fn dirty_numbers(first: u8, dirty: Dirty) -> (u8, u64) {
+    match dirty {
+        Dirty::Kept => (first, 0),
+        Dirty::Dropped => (first + 1, 0),
+        Dirty::Partly(seed) => (first + 2, seed),
+    }
+}
+
 /// The number and the parameter of a kind.
 pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
     let bits = |sectors: i32| u64::from(sectors.cast_unsigned());
@@ -81,9 +117,14 @@ pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
         FaultKind::Enospc => (5, 0),
         FaultKind::EnospcFor(calls) => (6, calls.into()),
         FaultKind::WriteZero => (7, 0),
-        FaultKind::SyncFailed(Dirty::Kept) => (8, 0),
-        FaultKind::SyncFailed(Dirty::Dropped) => (9, 0),
-        FaultKind::SyncFailed(Dirty::Partly(seed)) => (10, seed),
+        FaultKind::SyncFailed(dirty) => dirty_numbers(8, dirty),
+        FaultKind::SyncEnospc(dirty) => dirty_numbers(SYNC_ENOSPC, dirty),
+        FaultKind::SyncEdquot(dirty) => dirty_numbers(SYNC_EDQUOT, dirty),
+        FaultKind::Again => (AGAIN, 0),
+        FaultKind::PunchUnsupported => (PUNCH_UNSUPPORTED, 0),
+        FaultKind::EioLanded(landed) => (EIO_LANDED, landed),
+        FaultKind::ReadOnlyStays => (READ_ONLY_STAYS, 0),
+        FaultKind::EioStays => (EIO_STAYS, 0),
         FaultKind::WritebackFailed => (11, 0),
         FaultKind::Latency(steps) => (12, steps.into()),
         FaultKind::LateReturn(steps) => (13, steps.into()),

@@ -3,6 +3,7 @@
 mod format;
 
 use super::{FLAVOUR, HEADER, MOST_STEPS, RECORD, decode, encode, same_run};
+use crate::disk::FaultClass;
 use crate::lockstep::{Verdict, run};
 use crate::rng::{Purpose, Rng};
 use crate::scenario::{MAX_CLIENTS, Op, Profile, Scenario, Step, generate, parse, print};
@@ -122,7 +123,8 @@ fn random_scenarios_do_something_and_pass() {
         }
         let report = run(&scenario).unwrap();
         assert_eq!(report.verdict, Verdict::Pass, "{}", print(&scenario));
-        faults += report.stats.faults.iter().map(|it| it.injected).sum::<u64>();
+        faults +=
+            FaultClass::ALL.iter().map(|&it| report.stats.faults_of(it).injected).sum::<u64>();
         crashes += report.stats.crashes;
     }
     assert!(served * 10 > requests * 8, "{served} of {requests}");

@@ -1,9 +1,10 @@
 //! Which faults an operation meets.
 
-use super::super::{DeviceSpec, Op, Step};
+use super::super::{DeviceSpec, Op, Step, Trim};
 use super::{Generator, Swarm};
 use crate::disk::{Dirty, Fault, FaultClass, FaultKind};
 use crate::model::Request;
+use crate::rng::Rng;
 
 /// A kind of fault whose parameters are still to be drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub(super) enum Draft {
     EnospcFor,
     Edquot,
     Efbig,
+    EioLanded,
+    Again,
+    PunchUnsupported,
     WriteZero,
     SyncFailed,
     WritebackFailed,
@@ -31,7 +35,7 @@ pub(super) enum Draft {
 }
 
 /// Faults that tell, or that only take time.
-pub(super) const HONEST: [Draft; 14] = [
+pub(super) const HONEST: [Draft; 17] = [
     Draft::Interrupted,
     Draft::ShortRead,
     Draft::ShortWrite,
@@ -46,6 +50,9 @@ pub(super) const HONEST: [Draft; 14] = [
     Draft::Latency,
     Draft::LateReturn,
     Draft::TornRead,
+    Draft::EioLanded,
+    Draft::Again,
+    Draft::PunchUnsupported,
 ];
 
 /// Faults of the medium itself. Only a few scenarios have them, as they excuse the sectors that
@@ -71,8 +78,11 @@ impl Draft {
             Self::ShortRead => &[FaultClass::ShortRead],
             Self::ShortWrite => &[FaultClass::ShortWrite],
             Self::TornRead => &[FaultClass::TornRead],
-            Self::Eio => &[FaultClass::Eio],
+            Self::Eio => &[FaultClass::Eio, FaultClass::EioStays, FaultClass::ReadOnlyStays],
             Self::Enospc => &[FaultClass::Enospc],
+            Self::EioLanded => &[FaultClass::EioLanded],
+            Self::Again => &[FaultClass::Again],
+            Self::PunchUnsupported => &[FaultClass::PunchUnsupported],
             Self::EnospcFor => &[FaultClass::EnospcFor, FaultClass::EnospcStays],
             Self::Edquot => &[FaultClass::Edquot],
             Self::Efbig => &[FaultClass::Efbig],
@@ -214,12 +224,21 @@ impl Generator<'_> {
         // Now and then a fault stays until the device is opened again.
         let lasting = rng.chance(1, 8);
         let stays = |class| lasting && self.accepts.takes(class);
+        let half = rng.chance(1, 2);
+        let punches = device.trim == Trim::PunchHole && rng.chance(1, 4);
         match draft {
             Draft::Interrupted => FaultKind::Interrupted,
             Draft::ShortRead => FaultKind::ShortRead(count),
             Draft::ShortWrite => FaultKind::ShortWrite(count),
             Draft::TornRead => FaultKind::TornRead(count),
+            Draft::Eio if half && stays(FaultClass::EioStays) => FaultKind::EioStays,
+            Draft::Eio if stays(FaultClass::ReadOnlyStays) => FaultKind::ReadOnlyStays,
             Draft::Eio => FaultKind::Eio,
+            Draft::EioLanded => FaultKind::EioLanded(landed(rng)),
+            Draft::Again => FaultKind::Again,
+            Draft::PunchUnsupported if punches => FaultKind::PunchUnsupported,
+            // It is rare, as it leaves nobody to say what a trim has done.
+            Draft::PunchUnsupported => FaultKind::Interrupted,
             Draft::Enospc => FaultKind::Enospc,
             Draft::EnospcFor if stays(FaultClass::EnospcStays) => FaultKind::EnospcStays,
             Draft::EnospcFor => FaultKind::EnospcFor(few),
@@ -227,11 +246,18 @@ impl Generator<'_> {
             Draft::Efbig => FaultKind::Efbig,
             Draft::WriteZero if stays(FaultClass::WriteZeroStays) => FaultKind::WriteZeroStays,
             Draft::WriteZero => FaultKind::WriteZero,
-            Draft::SyncFailed => FaultKind::SyncFailed(match rng.pick(&failures) {
-                FaultClass::SyncFailedKept => Dirty::Kept,
-                FaultClass::SyncFailedDropped => Dirty::Dropped,
-                _ => Dirty::Partly(rng.next_u64() >> 32),
-            }),
+            Draft::SyncFailed => {
+                let dirty = match rng.pick(&failures) {
+                    FaultClass::SyncFailedKept => Dirty::Kept,
+                    FaultClass::SyncFailedDropped => Dirty::Dropped,
+                    _ => Dirty::Partly(rng.next_u64() >> 32),
+                };
+                match rng.weighted(&[6, 1, 1]) {
+                    1 if self.accepts.takes(FaultClass::SyncEnospc) => FaultKind::SyncEnospc(dirty),
+                    2 if self.accepts.takes(FaultClass::SyncEdquot) => FaultKind::SyncEdquot(dirty),
+                    _ => FaultKind::SyncFailed(dirty),
+                }
+            }
             Draft::WritebackFailed => FaultKind::WritebackFailed,
             Draft::Latency => FaultKind::Latency(few),
             Draft::LateReturn => FaultKind::LateReturn(few),
@@ -242,5 +268,16 @@ impl Generator<'_> {
             Draft::StaleRead => FaultKind::StaleRead,
             Draft::LatentSector => FaultKind::LatentSector(count),
         }
+    }
+}
+
+/// Which sectors of a failed write have landed: all, all but one, only one, or any.
+fn landed(rng: &mut Rng) -> u64 {
+    let one = 1 << rng.below(8);
+    match rng.weighted(&[3, 2, 1, 2]) {
+        0 => u64::MAX,
+        1 => !one,
+        2 => one,
+        _ => rng.next_u64() >> 32,
     }
 }
