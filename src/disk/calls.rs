@@ -3,7 +3,7 @@
 use super::directory::{FileId, NameId};
 use super::fault::{Call, Dirty, FaultKind};
 use super::operations::{Caller, as_cause};
-use super::state::{RawCall, State};
+use super::state::{Descriptor, RawCall, State};
 use super::{Answer, Cause, CrashPolicy};
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -321,13 +321,14 @@ impl State {
     pub(super) fn end_sync(
         &mut self,
         caller: Caller,
-        file: Option<FileId>,
+        of: Option<Descriptor>,
         syncing: &Syncing,
     ) -> Answer<()> {
-        let fault = match file {
-            Some(file) => self.end_file_sync(file, syncing),
+        let fault = match of {
+            Some(descriptor) => self.end_file_sync(descriptor, syncing),
             None => self.end_directory_sync(syncing),
         };
+        let file = of.map(|it| it.file);
         let failed = fault.filter(|kind| kind.fails_sync());
         let result = match failed.and_then(FaultKind::errno) {
             Some(errno) => Err(io::Error::from_raw_os_error(errno)),
@@ -342,12 +343,14 @@ impl State {
         self.answer(&done, 0, result, |()| 0)
     }
 
-    fn end_file_sync(&mut self, file: FileId, syncing: &Syncing) -> Option<FaultKind> {
-        let (size, mark) = (self.sector_size, syncing.mark);
-        let inode = self.file(file);
-        // The kernel tells of a failure once.
-        let late = std::mem::take(&mut inode.writeback_failed);
+    fn end_file_sync(&mut self, descriptor: Descriptor, syncing: &Syncing) -> Option<FaultKind> {
+        let (size, mark, file) = (self.sector_size, syncing.mark, descriptor.file);
+        if syncing.fault.and_then(FaultKind::dirty).is_some() {
+            self.file(file).failures.add();
+        }
+        let late = self.tell_of_failures(descriptor);
         let fault = syncing.fault.or(late.then_some(FaultKind::WritebackFailed));
+        let inode = self.file(file);
         match fault {
             Some(kind) if let Some(dirty) = kind.dirty() => match dirty {
                 Dirty::Kept => {}
@@ -377,7 +380,7 @@ impl State {
     }
 
     /// Opens a file, or, with `create`, makes a new one.
-    pub(super) fn open(&mut self, caller: Caller, name: &str, create: bool) -> Answer<FileId> {
+    pub(super) fn open(&mut self, caller: Caller, name: &str, create: bool) -> Answer<Descriptor> {
         let call = if create { Call::Create } else { Call::Open };
         let fault = self.inject(caller, call, 0);
         let id = self.name_id(name);
@@ -395,6 +398,7 @@ impl State {
                 }
             }
         });
+        let result = result.map(|file| self.descriptor(file));
         let done = Done { caller, call, name: id, offset: 0, length: 0, fault };
         self.answer(&done, 0, result, |_| 0)
     }

@@ -42,6 +42,34 @@ struct Attempts {
     refused: u32,
 }
 
+/// Failures of writing back. Each descriptor that was open then is told once, by its next sync; one
+/// opened later is told as long as nobody has been. As in Linux, where this is `errseq_t`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failures {
+    count: u64,
+    /// Somebody has been told of the last one.
+    told: bool,
+}
+
+impl Failures {
+    pub(super) fn add(&mut self) {
+        *self = Self { count: self.count + 1, told: false };
+    }
+
+    /// What a descriptor that is opened now has been told.
+    pub(super) fn at_open(self) -> u64 {
+        if self.told { self.count } else { 0 }
+    }
+
+    /// Tells a descriptor that was told of `known`, if there is more.
+    pub(super) fn tell(&mut self, known: &mut u64) -> bool {
+        let news = *known != self.count;
+        *known = self.count;
+        self.told |= news;
+        news
+    }
+}
+
 /// A file of the simulated disk.
 #[derive(Debug)]
 pub(super) struct Inode {
@@ -56,8 +84,8 @@ pub(super) struct Inode {
     pub(super) corrupted: BTreeSet<u64>,
     /// Sectors that cannot be read.
     pub(super) latent: BTreeSet<u64>,
-    /// Writing back has failed, and no sync has told of it yet.
-    pub(super) writeback_failed: bool,
+    /// What descriptors have to be told of writing back that failed.
+    pub(super) failures: Failures,
     pub(super) backing: Backing,
     /// A failure of the medium itself, which says nothing about the device.
     pub(super) medium_error: Option<io::Error>,
@@ -76,7 +104,7 @@ impl Inode {
             attempts: Vec::new(),
             corrupted: BTreeSet::new(),
             latent: BTreeSet::new(),
-            writeback_failed: false,
+            failures: Failures::default(),
             backing,
             medium_error: None,
             name: 0,
@@ -93,7 +121,7 @@ impl Inode {
         self.attempts.clear();
         self.corrupted.clear();
         self.latent.clear();
-        self.writeback_failed = false;
+        self.failures = Failures::default();
         self.medium_error = None;
         let emptied = self.backing.set_len(0);
         self.note_medium_error(emptied);
@@ -171,7 +199,7 @@ impl Inode {
             Some(FaultKind::LatentSector(sector)) => self.break_sector(offset, data.len(), sector),
             Some(FaultKind::WritebackFailed) => {
                 self.undo.drop_call();
-                self.writeback_failed = true;
+                self.failures.add();
             }
             _ => {}
         }
@@ -359,7 +387,7 @@ impl Inode {
 
     /// The power fails. Tells how many sectors, and the length, lost something.
     pub(super) fn crash(&mut self, outcome: &mut CrashOutcome) -> u64 {
-        self.writeback_failed = false;
+        self.failures = Failures::default();
         let had = self.length;
         self.attempts.clear();
         for torn in std::mem::take(&mut self.torn) {

@@ -28,6 +28,7 @@
 //! * Every raw call is a scheduling point before it takes effect, a sync also in its middle.
 //!
 #![doc = include_str!("faults.md")]
+#![doc = include_str!("kernel.md")]
 
 mod calls;
 mod crash;

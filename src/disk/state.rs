@@ -43,6 +43,14 @@ pub struct CrashReport {
     pub unsynced: bool,
 }
 
+/// An open file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptor {
+    pub(super) file: FileId,
+    /// Counted from 0 since the machine was started.
+    number: usize,
+}
+
 /// The files of a disk, and what they share.
 #[derive(Debug)]
 pub(super) struct State {
@@ -53,6 +61,8 @@ pub(super) struct State {
     /// Kept for the next run.
     spare: Vec<Inode>,
     pub(super) directory: Directory,
+    /// Of each descriptor, which failures of writing back it has been told of.
+    told: Vec<u64>,
     names: Arc<Mutex<Names>>,
     /// So many more calls that need space find none.
     pub(super) full_for: u32,
@@ -85,6 +95,7 @@ impl State {
             files: Vec::new(),
             spare: Vec::new(),
             directory: Directory::default(),
+            told: Vec::new(),
             names,
             full_for: 0,
             stays: None,
@@ -108,6 +119,7 @@ impl State {
         // In such an order that the first file of a run is the first file of the last one.
         self.spare.extend(self.files.drain(..).rev());
         self.directory.clear();
+        self.told.clear();
         self.names().reset();
         (self.full_for, self.stays, self.cannot_punch) = (0, None, false);
         self.operations.clear();
@@ -155,6 +167,19 @@ impl State {
         file.name = name;
         self.files.push(file);
         FileId::try_from(self.files.len() - 1).unwrap_or(FileId::MAX)
+    }
+
+    /// Opens a file.
+    pub(super) fn descriptor(&mut self, file: FileId) -> Descriptor {
+        let told = self.files.get(file as usize).map_or(0, |file| file.failures.at_open());
+        self.told.push(told);
+        Descriptor { file, number: self.told.len() - 1 }
+    }
+
+    /// Whether a sync by this descriptor tells of writing back that has failed before.
+    pub(super) fn tell_of_failures(&mut self, descriptor: Descriptor) -> bool {
+        let known = &mut self.told[descriptor.number];
+        self.files[descriptor.file as usize].failures.tell(known)
     }
 
     pub(super) fn file(&mut self, file: FileId) -> &mut Inode {
@@ -215,6 +240,7 @@ impl State {
     /// The power fails or the process dies, with operations under way or not.
     pub(super) fn crash(&mut self, policy: CrashPolicy) -> CrashReport {
         let unsynced = self.has_unsynced();
+        self.told.clear();
         if policy == CrashPolicy::Kill {
             self.kill();
             return CrashReport { lost: 0, unsynced };

@@ -3,7 +3,7 @@
 use super::calls::Transferred;
 use super::directory::FileId;
 use super::operations::{Caller, Cause};
-use super::state::State;
+use super::state::{Descriptor, State};
 use super::{Answer, Shared};
 use crate::device::BufferAllocator;
 use crate::exec::{Clock, JoinHandle, Sleep, Spawner, yield_now};
@@ -38,8 +38,8 @@ impl World {
         Self { shared, boot, spawner, clock, heap }
     }
 
-    fn handle(&self, file: FileId) -> SimFile {
-        SimFile { shared: Arc::clone(&self.shared), boot: self.boot, file }
+    fn handle(&self, descriptor: Descriptor) -> SimFile {
+        SimFile { shared: Arc::clone(&self.shared), boot: self.boot, descriptor }
     }
 
     async fn call<T>(
@@ -60,9 +60,10 @@ impl World {
     pub fn disk(&self) -> io::Result<SimFile> {
         let mut state = self.shared.lock();
         let name = state.name_id(DISK);
-        let file = state.directory.get(name);
+        let file = state.directory.get(name).ok_or(rustix::io::Errno::NOENT)?;
+        let descriptor = state.descriptor(file);
         drop(state);
-        file.map(|file| self.handle(file)).ok_or_else(|| rustix::io::Errno::NOENT.into())
+        Ok(self.handle(descriptor))
     }
 
     /// Opens the file `name`.
@@ -72,7 +73,7 @@ impl World {
     /// As `open(2)`: `ENOENT` if there is no such file, `EIO` if one is injected.
     pub async fn open(&self, name: &str) -> io::Result<SimFile> {
         let opened = self.call(|state, caller| state.open(caller, name, false)).await;
-        opened.map(|file| self.handle(file))
+        opened.map(|descriptor| self.handle(descriptor))
     }
 
     /// Makes an empty file `name`, and opens it. Sync it, or the directory, to keep its name
@@ -84,7 +85,7 @@ impl World {
     /// `ENOSPC`, `EDQUOT` or `EIO` if one is injected.
     pub async fn create(&self, name: &str) -> io::Result<SimFile> {
         let created = self.call(|state, caller| state.open(caller, name, true)).await;
-        created.map(|file| self.handle(file))
+        created.map(|descriptor| self.handle(descriptor))
     }
 
     /// Opens the file `name`, and makes an empty one if there is none.
@@ -193,25 +194,27 @@ impl World {
 /// [`std::fs::File`].
 ///
 /// It works like a file descriptor: it keeps working if the file is renamed or its name is removed.
-/// After a power failure every call on it returns an error. Clones are the same open file.
+/// After a power failure or a kill every call on it returns an error. Clones are the same open
+/// file. If writing back fails, the next sync of each open file says so, once.
 #[derive(Clone, Debug)]
 pub struct SimFile {
     shared: Arc<Shared>,
     boot: u32,
-    file: FileId,
+    descriptor: Descriptor,
 }
 
 impl SimFile {
     pub(super) fn first(shared: &Arc<Shared>) -> Self {
         let boot = shared.boot.load(Ordering::Relaxed);
-        Self { shared: Arc::clone(shared), boot, file: 0 }
+        let descriptor = shared.lock().descriptor(0);
+        Self { shared: Arc::clone(shared), boot, descriptor }
     }
 
     fn call<T: Send>(
         &self,
         work: impl FnOnce(&mut State, Caller, FileId) -> Answer<T> + Send,
     ) -> impl Future<Output = io::Result<T>> + Send {
-        let file = self.file;
+        let file = self.descriptor.file;
         self.shared.call(self.boot, move |state, caller| work(state, caller, file))
     }
 }
@@ -222,7 +225,9 @@ impl BackingFile for SimFile {
         let Transferred { count, torn_at } = read.await?;
         if let Some(at) = torn_at {
             let rest = &mut buffer[at..count];
-            self.shared.read_rest(self.boot, self.file, rest, offset + at as u64).await?;
+            self.shared
+                .read_rest(self.boot, self.descriptor.file, rest, offset + at as u64)
+                .await?;
         }
         Ok(count)
     }
@@ -232,11 +237,11 @@ impl BackingFile for SimFile {
     }
 
     async fn sync_data(&self) -> io::Result<()> {
-        self.shared.sync(self.boot, Some(self.file)).await
+        self.shared.sync(self.boot, Some(self.descriptor)).await
     }
 
     async fn sync_all(&self) -> io::Result<()> {
-        self.shared.sync(self.boot, Some(self.file)).await
+        self.shared.sync(self.boot, Some(self.descriptor)).await
     }
 
     async fn len(&self) -> io::Result<u64> {
@@ -330,7 +335,7 @@ impl Shared {
         Ok(())
     }
 
-    async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {
+    async fn sync(&self, boot: u32, of: Option<Descriptor>) -> io::Result<()> {
         let _under_way = UnderWay::new(self);
         yield_now().await;
         self.check_boot(boot)?;
@@ -338,14 +343,15 @@ impl Shared {
         let (before, after) = self.lock().delays(caller);
         self.wait(caller, before).await;
         self.check_boot(boot)?;
-        let begun = self.effect(&mut self.lock(), |state| state.begin_sync(caller, file));
+        let begun =
+            self.effect(&mut self.lock(), |state| state.begin_sync(caller, of.map(|it| it.file)));
         let syncing = begun?;
         yield_now().await;
         self.check_boot(boot)?;
         // Another request may have taken over a sync whose own request was dropped.
         let caller = self.caller();
         let (result, cause) =
-            self.effect(&mut self.lock(), |state| state.end_sync(caller, file, &syncing));
+            self.effect(&mut self.lock(), |state| state.end_sync(caller, of, &syncing));
         let _told = cause.map(|cause| Told { shared: self, cause });
         self.wait(caller, after).await;
         result

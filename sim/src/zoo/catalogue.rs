@@ -250,6 +250,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "a feature negotiated once, and not again after a reset";
         "lock-outlives-crash" LockOutlivesCrash,
             "a lock file instead of a lock: classic";
+        "clean-after-kill" Calls(C::SyncOfOwnWritesOnly),
+            "a dirty flag in memory: what a killed process left in the page cache is never synced";
     }
     Silent {
         "word-reversed" Calls(C::WordReversed),
@@ -260,8 +262,6 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "neighbours swapped in transfers of four: a scatter list out of order";
         "third-boot" Calls(C::SyncNoOpAfterTwoCrashes),
             "shows only after two crashes";
-        "clean-after-kill" Calls(C::SyncOfOwnWritesOnly),
-            "a dirty flag in memory: what a killed process left in the page cache is never synced";
     }
     Legal {
         "write-through" Syncs(S::WriteThrough),

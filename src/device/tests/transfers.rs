@@ -104,7 +104,7 @@ fn a_write_of_which_the_kernel_takes_nothing_is_write_zero() {
 #[test]
 fn errors_keep_their_errno_and_leave_the_device_usable() {
     let device = device();
-    for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::AGAIN] {
+    for errno in [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::FBIG, Errno::ROFS] {
         let requests: [Change<FileBackedDevice<Script>>; 3] = [
             ("write", |device| write(device, 0, &[7; 2048])),
             ("trim", |device| block_on(device.trim(0, 2048))),
@@ -176,6 +176,16 @@ fn what_stops_the_kernel_inside_a_sector_is_surfaced() {
         assert!(calls[1..18].iter().all(|&call| call == Raw::Write(1536, 512)));
         assert_eq!(calls[18..], [Raw::Write(1736, 312), Raw::Write(1536, 512)], "{errno}");
     }
+}
+
+#[test]
+fn a_write_that_is_to_be_tried_again_is_but_not_for_ever() {
+    let again = Error(Errno::AGAIN);
+    let calls = [Raw::Write(1024, 2048), Raw::Write(1536, 1536), Raw::Write(1536, 1536)];
+    assert_written(&[Short(512), again], &calls);
+    let device = device();
+    device.file().answer_for_ever(again);
+    assert_eq!(write(&device, 0, &[7; 1024]), Err(io_error(Errno::AGAIN)));
 }
 
 #[test]

@@ -70,20 +70,24 @@ fn a_later_write_is_there_for_good() {
 }
 
 #[test]
-fn where_no_hole_can_be_punched_the_trim_says_so() {
-    let device = trimmer(TrimMode::PunchHole, SIZE);
-    device.file().plan(&[Answer::Error(Errno::OPNOTSUPP)]);
-    assert_eq!(block_on(device.trim(0, 1024)), Err(io_error(Errno::OPNOTSUPP)));
-    assert_eq!(read(&device, 0, 1024), Ok(vec![7; 1024]));
-    assert_eq!(write(&device, 0, &[8; 1024]), Ok(()));
-}
-
-#[test]
 fn a_scribble_that_fails_half_way_leaves_sectors_old_or_trimmed() {
     let device = trimmer(TrimMode::Scribble, SIZE);
     device.file().plan(&[Answer::Short(700), Answer::Error(Errno::NOSPC)]);
     assert_eq!(block_on(device.trim(0, 2048)), Err(io_error(Errno::NOSPC)));
     assert_eq!(sectors(&device.file().bytes()[..2048]), [SCRIBBLE, SCRIBBLE, 7, 7]);
+}
+
+#[test]
+fn where_no_hole_can_be_punched_the_hint_is_dropped_for_good() {
+    let device = trimmer(TrimMode::PunchHole, SIZE);
+    device.file().plan(&[Answer::Error(Errno::INTR), Answer::Error(Errno::OPNOTSUPP)]);
+    for _ in 0..2 {
+        assert_eq!(block_on(device.trim(1024, 1024)), Ok(()));
+    }
+    let calls = device.file().raw_calls();
+    assert_eq!(calls[calls.len() - 2..], [Raw::Punch(1024, 1024); 2], "none after the answer");
+    // It is still checked like any other.
+    assert!(block_on(device.trim(SIZE as u64, 1024)).is_err());
 }
 
 #[test]

@@ -23,7 +23,7 @@ const CALLS: [Call; 6] =
 const NOT_SYNC: &[Call] = &[Call::Read, Call::Write, Call::SetLength, Call::Punch, Call::Length];
 
 /// The kinds that fail a call: which errno, and which calls.
-const LOUD: [(FaultKind, Errno, &[Call]); 7] = [
+const LOUD: [(FaultKind, Errno, &[Call]); 14] = [
     (
         FaultKind::Interrupted,
         Errno::INTR,
@@ -35,6 +35,13 @@ const LOUD: [(FaultKind, Errno, &[Call]); 7] = [
     (FaultKind::Edquot, Errno::DQUOT, &[Call::Write, Call::Punch]),
     (FaultKind::Efbig, Errno::FBIG, &[Call::Write, Call::SetLength]),
     (FaultKind::SyncFailed(Dirty::Kept), Errno::IO, &[Call::Sync]),
+    (FaultKind::SyncEnospc(Dirty::Kept), Errno::NOSPC, &[Call::Sync]),
+    (FaultKind::SyncEdquot(Dirty::Kept), Errno::DQUOT, &[Call::Sync]),
+    (FaultKind::EioStays, Errno::IO, NOT_SYNC),
+    (FaultKind::ReadOnlyStays, Errno::ROFS, &[Call::Write, Call::SetLength, Call::Punch]),
+    (FaultKind::Again, Errno::AGAIN, &[Call::Write]),
+    (FaultKind::PunchUnsupported, Errno::OPNOTSUPP, &[Call::Punch]),
+    (FaultKind::EioLanded(0), Errno::IO, &[Call::Write]),
 ];
 
 #[test]
@@ -45,6 +52,7 @@ fn a_loud_fault_gives_its_errno_and_has_no_effect() {
             let (result, report) = run(&disk, &first(kind), make(call, &disk.file()));
             assert_errno(result, errno);
             assert_eq!(report.met.as_slice(), first(kind), "{call:?}");
+            disk.reopened();
             assert_eq!(sectors(&disk), [1; 8], "{kind:?} of {call:?}");
         }
     }
@@ -232,4 +240,47 @@ fn what_one_failed_sync_dropped_is_not_written_by_part_of_another() {
         let left = left(&disk, CrashPolicy::All);
         assert!(left == [1, 1] || left == [1, 3], "{left:?}");
     }
+}
+
+#[test]
+fn a_write_may_fail_and_land_as_a_whole_or_in_part() {
+    for (landed, expected) in [(u64::MAX, [2; 4]), (0b101, [2, 1, 2, 1]), (!0b10, [2, 1, 2, 2])] {
+        let disk = ones();
+        let data = [2; 4 * SECTOR];
+        let write = async { disk.file().write_at(&data, 0).await };
+        let (result, report) = run(&disk, &first(FaultKind::EioLanded(landed)), write);
+        assert_errno(result, Errno::IO);
+        assert_eq!(report.met.len(), 1);
+        assert_eq!(sectors(&disk)[..5], [&expected[..], &[1]].concat());
+        // It is unsynced like any other.
+        disk.crash(CrashPolicy::None);
+        assert_eq!(sectors(&disk), [1; 8]);
+    }
+}
+
+#[test]
+fn what_stays_stays_until_the_device_is_opened_again() {
+    for kind in [FaultKind::EioStays, FaultKind::ReadOnlyStays] {
+        let disk = ones();
+        run(&disk, &first(kind), make(Call::Write, &disk.file())).0.unwrap_err();
+        for call in [Call::Write, Call::Punch, Call::SetLength] {
+            run(&disk, &[], make(call, &disk.file())).0.unwrap_err();
+        }
+        let reads = run(&disk, &[], make(Call::Read, &disk.file())).0;
+        assert_eq!(reads.is_ok(), kind == FaultKind::ReadOnlyStays);
+        sync(&disk);
+        disk.reopened();
+        run(&disk, &[], make(Call::Write, &disk.file())).0.unwrap();
+    }
+}
+
+#[test]
+fn a_file_system_that_cannot_punch_never_can() {
+    let disk = ones();
+    let unsupported = first(FaultKind::PunchUnsupported);
+    run(&disk, &unsupported, make(Call::Punch, &disk.file())).0.unwrap_err();
+    disk.crash(CrashPolicy::All);
+    disk.reopened();
+    let punched = run(&disk, &[], make(Call::Punch, &disk.file())).0;
+    assert_errno(punched, Errno::OPNOTSUPP);
 }

@@ -136,3 +136,25 @@ fn a_delay_where_nobody_else_is_about_is_overtaken_by_nobody() {
         assert_eq!(sectors(&disk)[0], 1);
     }
 }
+
+#[test]
+fn every_descriptor_that_was_open_is_told_of_a_failure_once() {
+    let disk = ones();
+    let [first_open, second_open] = [(); 2].map(|()| disk.file());
+    let failing = async { first_open.sync_data().await };
+    let (synced, _) = run(&disk, &first(FaultKind::SyncFailed(Dirty::Dropped)), failing);
+    assert_errno(synced, Errno::IO);
+    block_on(first_open.sync_data()).unwrap();
+    // One that is opened after somebody was told has nothing to hear.
+    block_on(disk.file().sync_data()).unwrap();
+    assert_errno(block_on(second_open.sync_data()), Errno::IO);
+    block_on(second_open.sync_data()).unwrap();
+}
+
+#[test]
+fn a_failure_that_nobody_was_told_of_is_told_to_whoever_opens_the_file_next() {
+    let disk = not_written_back(2);
+    disk.crash(CrashPolicy::Kill);
+    assert_errno(block_on(disk.file().sync_data()), Errno::IO);
+    block_on(disk.file().sync_data()).unwrap();
+}
