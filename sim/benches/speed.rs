@@ -204,6 +204,7 @@ fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
         heap: 256 << 10,
         trim: Trim::Scribble,
         read_only: false,
+        used: false,
     };
     Scenario {
         version: VERSION,

@@ -40,7 +40,7 @@ fn contents(events: &[Event], origins: &[u32]) -> Contents {
     for event in events {
         if let Event::ReadBack(first, seen) = event {
             let before = |op: &OpId| match op {
-                0 | &blocktwin::model::UNSPECIFIED => *op,
+                0 | &blocktwin::model::UNSPECIFIED | &blocktwin::model::FIRST_CONTENTS => *op,
                 _ => origins[*op as usize - 1],
             };
             contents.extend((*first..).zip(seen.iter().map(before)));

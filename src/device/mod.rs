@@ -37,18 +37,18 @@
 //! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
 //!    become durable before those that had completed when it was called. A plain file has no
 //!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.
-//! 6. **A failed sync ends all promises,** whatever its errno. The data may be lost although the page cache still shows
-//!    it, and the kernel reports this once. Every write, flush, barrier and trim made after such a
-//!    failure was returned fails with [`DeviceError::SyncFailed`], until the device is opened
-//!    again. If the request that made the sync was dropped before it heard of the failure, then
-//!    the next flush, FUA write, barrier or close returns the error of the sync or `SyncFailed`.
-//!    Reads go on, and close still closes. A second flush that says `Ok` is the classic lie.
-//!    Barriers that had returned `Ok` before are kept until the device is opened again.
+//! 6. **A failed sync ends all promises,** whatever its errno. The data may be lost although the
+//!    page cache still shows it, and the kernel reports this once. Every write, flush, barrier and
+//!    trim made after such a failure was returned fails with [`DeviceError::SyncFailed`], until the
+//!    device is opened again. If the request that made the sync was dropped before it heard of the
+//!    failure, then the next flush, FUA write, barrier or close returns the error of the sync or
+//!    `SyncFailed`. Reads go on, and close still closes. A second flush that says `Ok` is the
+//!    classic lie. Barriers that had returned `Ok` before are kept until the device is opened
+//!    again.
 //! 7. **Transient conditions are absorbed**: `EINTR`, short reads, short writes. **Everything else
 //!    is surfaced**, with its errno: none is swallowed and none is invented. A write of which the
 //!    kernel takes nothing is [`DeviceError::WriteZero`]. `EAGAIN` of a write may be absorbed or
-//!    surfaced. After a failed read, write or trim the
-//!    device stays usable.
+//!    surfaced. After a failed read, write or trim the device stays usable.
 //! 8. **Trim** leaves the contents of its range unspecified until they are written again. It is
 //!    checked like a write, never reaches outside its range, and never comes back over a later
 //!    write. [`TrimMode`] says what it does to the file. Where the file system cannot punch holes,

@@ -280,7 +280,8 @@ impl State {
     pub(super) fn set_len(&mut self, caller: Caller, file: FileId, length: u64) -> Answer<()> {
         let fault = self.inject(caller, Call::SetLength, 0);
         let result = Self::refuse(fault).and_then(|()| check_range(length, 0)).map(|()| {
-            self.check_limit(caller, file, 0, length);
+            let before = self.file(file).length;
+            self.check_limit(caller, file, before.min(length), before.max(length));
             let call = self.next_change();
             let inode = self.file(file);
             inode.undo.begin_metadata_call(call);

@@ -193,6 +193,12 @@ impl SimDisk {
         self.shared.lock().settle();
     }
 
+    /// Puts `bytes` at `offset` of the first file, if it has one: what was there before anybody
+    /// opened it. That is nobody's raw call. [Settle](Self::settle) the disk after it.
+    pub fn put(&self, offset: u64, bytes: &[u8]) {
+        self.shared.lock().put(offset, bytes);
+    }
+
     /// The world of this disk as a device finds it from now until the power fails, with the tasks
     /// and the clock of `runtime`.
     pub fn world<S: Schedule>(&self, runtime: &Runtime<S>, heap: Arc<BufferAllocator>) -> World {

@@ -176,6 +176,15 @@ impl State {
         Descriptor { file, number: self.told.len() - 1 }
     }
 
+    /// See [`SimDisk::put`](super::SimDisk::put).
+    pub(super) fn put(&mut self, offset: u64, bytes: &[u8]) {
+        let call = self.next_change();
+        if let Some(file) = self.files.first_mut() {
+            file.undo.begin_call(call);
+            file.write(&[], bytes, offset, None);
+        }
+    }
+
     /// Whether a sync by this descriptor tells of writing back that has failed before.
     pub(super) fn tell_of_failures(&mut self, descriptor: Descriptor) -> bool {
         let known = &mut self.told[descriptor.number];

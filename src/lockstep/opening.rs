@@ -4,13 +4,18 @@ use crate::device::{Device, DeviceError};
 use crate::model::{Evidence, Kind, Promises, Violation};
 use crate::scenario::DeviceSpec;
 
-/// An opening may fail only as the files did. Of a device that makes its own calls it also has to.
+/// An opening may fail only as the files did, and touches nothing past the device. Of a device that
+/// makes its own calls it also has to fail.
 pub(super) fn judge_opening(
     failed: Option<DeviceError>,
     evidence: &Evidence<'_>,
     promises: &Promises,
 ) -> Result<(), Violation> {
-    let Evidence { errors, causes, owed, harmed, .. } = *evidence;
+    let Evidence { errors, causes, owed, harmed, escaped, .. } = *evidence;
+    if let Some(at) = escaped {
+        let sentence = format!("opening the device touched byte {at} of the file, past its end");
+        return Err(Violation::new(Kind::RangeEscaped, sentence));
+    }
     let all = errors.iter().chain(owed).chain(causes.iter().map(|cause| &cause.error));
     let first = all.clone().next().copied();
     match failed {

@@ -170,8 +170,25 @@ impl<S: Subject> Run<'_, '_, S> {
             let sentence = format!("the device could not be made although nothing fails: {error}");
             return Err((0, Violation::new(Kind::SpuriousError, sentence)).into());
         }
+        if session.promises.in_place {
+            self.fill_file();
+        }
         session.disk.settle();
         Ok(())
+    }
+
+    /// Has the file hold what a used one holds.
+    fn fill_file(&self) {
+        let device = &self.session.scenario.device;
+        let (size, mut inner) = (u64::from(device.sector_size), self.session.inner());
+        let mut bytes = vec![0; device.sector_size as usize];
+        for run in device.contents() {
+            inner.twin.holds(run.clone());
+            for sector in run {
+                inner.twin.fill(0, sector * size, &mut bytes);
+                self.session.disk.put(sector * size, &bytes);
+            }
+        }
     }
 
     fn all_cycles(&mut self) -> Result<(), Early> {

@@ -142,7 +142,7 @@ impl Subject for FileBacked {
     }
 
     fn accepts(&self) -> Accepts {
-        Accepts::anything().odd_short_writes(true)
+        Accepts::file_backed()
     }
 }
 
@@ -230,8 +230,8 @@ impl Subject for Box<dyn DynSubject> {
     }
 }
 
-/// What the subject promises, of the device of `scenario`. Where the file system cannot punch holes,
-/// the device may drop the hint, and nobody knows what a trim leaves.
+/// What the subject promises, of the device of `scenario`. Where the file system cannot punch
+/// holes, the device may drop the hint, and nobody knows what a trim leaves.
 pub(super) fn promises_of(subject: &impl Subject, scenario: &Scenario) -> Promises {
     let promises = subject.promises();
     let mut faults = scenario.steps.iter().flat_map(|step| &step.faults);

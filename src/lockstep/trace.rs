@@ -148,6 +148,7 @@ impl fmt::Display for Seen<'_> {
             let comma = if index == 0 { "" } else { ", " };
             match run[0] {
                 0 => write!(f, "{comma}zeros")?,
+                crate::model::FIRST_CONTENTS => write!(f, "{comma}its first contents")?,
                 crate::model::UNSPECIFIED => write!(f, "{comma}anything")?,
                 op => write!(f, "{comma}#{op}")?,
             }

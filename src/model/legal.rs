@@ -134,6 +134,11 @@ impl LegalSets {
         }
     }
 
+    /// Before the first operation the sectors hold what operation 0 wrote.
+    pub(super) fn holds(&mut self, range: Range<u64>) {
+        self.each(range, |_, sector, _, _| sector.versions[0].leaves = Leaves::Payload);
+    }
+
     /// From now on the sectors may hold what `op` leaves in them.
     pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, leaves: Leaves) {
         self.each(range, |number, sector, _, lists| {

@@ -40,5 +40,5 @@ pub(crate) use payload::identify;
 pub use payload::{Content, OpId};
 pub use promises::{Containment, Promises, Waivers};
 pub use request::{Cause, Evidence, Outcome, Request, TrimEffect};
-pub use twin::{Twin, UNSPECIFIED};
+pub use twin::{FIRST_CONTENTS, Twin, UNSPECIFIED};
 pub use violation::{Expected, Finding, Kind, Violation};

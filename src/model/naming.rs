@@ -55,6 +55,8 @@ impl Twin {
             Content::Torn { .. } => Kind::Torn,
             Content::Unknown => Kind::Corrupt,
             Content::Written { sector: meant, .. } if meant != sector => Kind::Misdirected,
+            Content::Written { op: 0, .. } if after_crash => Kind::DurabilityLost,
+            Content::Written { op: 0, .. } => Kind::Stale,
             Content::Written { op, .. } => match self.log.get(op as usize) {
                 None => Kind::Corrupt,
                 Some(entry) if !entry.changes.contains(&sector) => Kind::NeverWritten,
@@ -70,11 +72,11 @@ impl Twin {
 }
 
 /// A version as it is named to people.
-fn expected(version: &Version) -> Expected {
+pub(super) fn expected(version: &Version) -> Expected {
     match *version {
         Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
-        Version { op: 0, .. } => Expected::Zeros,
         Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
+        Version { op: 0, .. } => Expected::Zeros,
         Version { op, .. } => Expected::Trimmed(op),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::answer::DeviceState;
 use super::clause::Clause;
+use super::naming::expected;
 use super::payload::{Content, OpId};
 use super::request::{Evidence, Request};
 use super::twin::{FINDINGS, Twin, UNSPECIFIED};
@@ -110,8 +111,7 @@ impl Twin {
             match self.legal.recover(sector, bytes) {
                 Some(version) => {
                     self.recovered.push((sector, version));
-                    let unknown = version.leaves == Leaves::Anything;
-                    self.seen.push(if unknown { UNSPECIFIED } else { version.op });
+                    self.see(version);
                     self.checks.count(Clause::Durability, 1);
                 }
                 None if self.waives_mixture(bytes) => {
@@ -188,7 +188,10 @@ impl Twin {
         self.checks.count(Clause::Ordering, 1);
         let lost: Vec<_> = named().filter(|(_, it)| self.legal.is_covered(it, called)).collect();
         let Some((sector, version)) = lost.first() else { return Ok(()) };
-        let held = if version.op == 0 { Expected::Zeros } else { Expected::Written(version.op) };
+        let held = match version {
+            Version { op: 0, .. } => expected(version),
+            Version { op, .. } => Expected::Written(*op),
+        };
         let name = self.log[survivor.op as usize].request.name();
         let sentence = format!(
             "after the crash sector {late} holds {name} #{}, issued after barrier #{barrier}, \
@@ -196,9 +199,9 @@ impl Twin {
             survivor.op,
         );
         let findings = lost.iter().take(FINDINGS).map(|(sector, version)| {
-            let found = match version.op {
-                0 => Content::Zeros,
-                op => Content::Written { op, sector: *sector },
+            let found = match *version {
+                Version { op: 0, leaves: Leaves::Zeros, .. } => Content::Zeros,
+                Version { op, .. } => Content::Written { op, sector: *sector },
             };
             Finding { sector: *sector, expected: Vec::new(), found, bytes: None }
         });

@@ -59,6 +59,9 @@ pub(super) struct Entry {
 /// In [`Twin::seen`], a sector whose content is unspecified.
 pub const UNSPECIFIED: OpId = OpId::MAX;
 
+/// In [`Twin::seen`], what the file held first, where that was something.
+pub const FIRST_CONTENTS: OpId = OpId::MAX - 1;
+
 impl Twin {
     /// The twin of a device of zeros.
     ///
@@ -103,6 +106,12 @@ impl Twin {
         self.checks = Checks::default();
     }
 
+    /// These sectors hold something before the first operation: what operation 0 wrote.
+    pub fn holds(&mut self, sectors: Range<u64>) {
+        let size = self.geometry.size() / u64::from(self.geometry.sector_size());
+        self.legal.holds(sectors.start..sectors.end.min(size));
+    }
+
     /// The geometry of the device.
     pub fn geometry(&self) -> Geometry {
         self.geometry
@@ -114,7 +123,7 @@ impl Twin {
     }
 
     /// Which operation's data the last read or recovery saw in each sector: 0 for zeros,
-    /// [`UNSPECIFIED`] where anything is legal.
+    /// [`FIRST_CONTENTS`], or [`UNSPECIFIED`] where anything is legal.
     pub fn seen(&self) -> &[OpId] {
         &self.seen
     }
@@ -497,10 +506,18 @@ impl Twin {
             && matches!(self.identify(bytes), Content::Torn { .. } | Content::Unknown)
     }
 
+    /// A version was seen in the next sector.
+    pub(super) fn see(&mut self, version: Version) {
+        self.seen.push(match version {
+            Version { leaves: Leaves::Anything, .. } => UNSPECIFIED,
+            Version { op: 0, leaves: Leaves::Payload, .. } => FIRST_CONTENTS,
+            Version { op, .. } => op,
+        });
+    }
+
     /// A legal version was seen.
     fn note(&mut self, version: Version) {
-        let unknown = version.leaves == Leaves::Anything;
-        self.seen.push(if unknown { UNSPECIFIED } else { version.op });
+        self.see(version);
         let clause = match version {
             Version { leaves: Leaves::Scribble | Leaves::Anything, .. } => Clause::Trim,
             Version { leaves: Leaves::Zeros, op: 1.., .. } => Clause::Trim,

@@ -129,6 +129,7 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zeros => write!(f, "zeros"),
+            Self::Written(0) => write!(f, "its first contents"),
             Self::Written(op) => write!(f, "write #{op}"),
             Self::Trimmed(op) => write!(f, "what trim #{op} left"),
             Self::Anything(0) => write!(f, "anything"),
@@ -143,6 +144,7 @@ impl fmt::Display for Content {
         match *self {
             Self::Zeros => write!(f, "zeros"),
             Self::Scribble => write!(f, "0xab, what a trim leaves"),
+            Self::Written { op: 0, .. } => write!(f, "first contents"),
             Self::Written { op, .. } => write!(f, "write #{op}"),
             Self::Torn { head, tail, at } => {
                 write!(f, "the first {at} bytes of {}, then {}", by(head), by(tail))

@@ -45,6 +45,7 @@ const TRIMS: [Trim; 3] = [Trim::Scribble, Trim::PunchHole, Trim::Ignore];
 /// | [`zero_length`](Self::zero_length) | yes |
 /// | [`short_files`](Self::short_files) | yes |
 /// | [`odd_short_writes`](Self::odd_short_writes) | no |
+/// | [`used_files`](Self::used_files) | no |
 ///
 /// # Example
 ///
@@ -77,6 +78,7 @@ pub struct Accepts {
     zero_length: bool,
     short_files: bool,
     odd_short_writes: bool,
+    used_files: bool,
     crashes_beyond_contract: bool,
     many_calls: bool,
     without: BTreeSet<FaultClass>,
@@ -95,8 +97,9 @@ impl Default for Accepts {
 pub struct NotAccepted(String);
 
 impl Accepts {
-    /// Everything that the format can say, except that no write stops inside a sector; see
-    /// [`odd_short_writes`](Self::odd_short_writes).
+    /// Everything that the format can say, except that no write stops inside a sector and that the
+    /// file is a new one; see [`odd_short_writes`](Self::odd_short_writes) and
+    /// [`used_files`](Self::used_files).
     pub fn anything() -> Self {
         Self {
             sectors: SECTORS.into(),
@@ -109,6 +112,7 @@ impl Accepts {
             zero_length: true,
             short_files: true,
             odd_short_writes: false,
+            used_files: false,
             crashes_beyond_contract: true,
             many_calls: false,
             without: BTreeSet::new(),
@@ -222,6 +226,25 @@ impl Accepts {
         self.many_calls
     }
 
+    /// Whether the file [`DISK`](crate::disk::DISK) may have been used before the device is first
+    /// opened: it then has [contents](DeviceSpec::contents), which the device has to show, and may
+    /// be longer than the device. They are put there after
+    /// [`Subject::create`](crate::lockstep::Subject::create). Say yes for a raw image that promises
+    /// to be [in place](crate::model::Promises::in_place); otherwise it changes nothing.
+    ///
+    /// The default is no, as a device that keeps a map of what was written would not see them.
+    #[must_use]
+    pub fn used_files(self, can: bool) -> Self {
+        Self { used_files: can, ..self }
+    }
+
+    /// What [`FileBackedDevice`](crate::device::FileBackedDevice) takes: everything that the format
+    /// can say.
+    #[must_use]
+    pub fn file_backed() -> Self {
+        Self::anything().odd_short_writes(true).used_files(true)
+    }
+
     /// Whether faults of this kind may be drawn for the device. Where no write may stop inside a
     /// sector, that says nothing of the count of a [`FaultKind::ShortWrite`].
     pub fn takes_fault(&self, kind: FaultKind) -> bool {
@@ -327,6 +350,9 @@ impl Accepts {
         if !self.trims.contains(&spec.trim) {
             return Some(format!("the device does not take the trim mode {:?}", spec.trim));
         }
+        if spec.used && !self.used_files {
+            return Some("the device takes no used file; the scenario has one".to_owned());
+        }
         if spec.file_length < size && !self.short_files {
             let length = spec.file_length;
             let line = "the device takes no file that is shorter than itself";
@@ -345,13 +371,11 @@ impl Accepts {
 
 /// Why there can be no such device.
 fn impossible(spec: &DeviceSpec) -> Option<String> {
-    let geometry = match spec.geometry() {
-        Ok(geometry) => geometry,
-        Err(error) => return Some(error.to_string()),
-    };
-    if spec.file_length > geometry.size() {
-        let (length, size) = (spec.file_length, geometry.size());
-        return Some(format!("the file has {length} bytes, and the device only {size}"));
+    if let Err(error) = spec.geometry() {
+        return Some(error.to_string());
+    }
+    if let Err(line) = spec.check_file() {
+        return Some(line);
     }
     let (heap, block) = (spec.heap, spec.block_size);
     (heap < block).then(|| format!("the heap has {heap} bytes, fewer than a block of {block}"))

@@ -22,6 +22,7 @@
 //! | 6, 16–23 | how the length of the file is meant, and the length |
 //! | 24–27 | bytes of the transfer heap |
 //! | 28, 29 | among how many clients operations are shared out; the [flavour](FLAVOUR) |
+//! | 30 | whether the file was used before |
 //! | 32–39, 40–47 | the schedule's seed and the salt |
 //!
 //! | bytes of a record | |

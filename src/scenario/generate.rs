@@ -108,7 +108,7 @@ struct Swarm {
 /// assert_ne!(generate(7, Profile::Default), generate(8, Profile::Default));
 /// ```
 pub fn generate(seed: u64, profile: Profile) -> Scenario {
-    generate_for(seed, profile, &Accepts::anything().odd_short_writes(true))
+    generate_for(seed, profile, &Accepts::file_backed())
 }
 
 /// The scenario of a seed for a device that takes only some: the same for the same arguments and
@@ -286,6 +286,7 @@ impl<'a> Generator<'a> {
         let mut step = Step { client, ..Step::new(op) };
         if self.faults.below(1024) < swarm.faults {
             self.faults(swarm, device, &mut step);
+            step.faults.retain(|fault| self.accepts.takes_fault(fault.kind));
         }
         self.take_time(&mut step);
         if self.crash.below(1024) < swarm.drops {

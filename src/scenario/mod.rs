@@ -25,6 +25,7 @@ use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};
 use crate::disk::{CrashPolicy, Fault};
 use crate::model::{Kind, Request};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// The version of the format that this crate reads and writes.
 pub const VERSION: u32 = 1;
@@ -42,6 +43,9 @@ pub const MAX_TRANSFER: u64 = 32 << 20;
 /// refuse: 64 MiB. A larger scenario can be read and written, but not run: see
 /// [`Scenario::check_size`].
 pub const MAX_TRIMMED: u64 = 64 << 20;
+
+/// Most bytes by which a file may be longer than the device: 1 MiB.
+pub const MAX_BEYOND: u64 = 1 << 20;
 
 /// Most faults of one operation: fewer than a device may take for a file that is stuck.
 pub const MAX_FAULTS: usize = 8;
@@ -83,7 +87,7 @@ pub struct DeviceSpec {
     /// Blocks of the device.
     pub block_count: u64,
     /// Bytes of the file when it is first opened. Where it is as long as the device, the device is
-    /// opened with the size of the file.
+    /// opened with the size of the file. Only a [used](Self::used) file may be longer.
     pub file_length: u64,
     /// Bytes of the transfer heap.
     pub heap: u32,
@@ -93,6 +97,11 @@ pub struct DeviceSpec {
     /// Whether the device is opened for reading only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// Whether somebody has used the file before it is first opened, so that it has
+    /// [contents](Self::contents). Otherwise it is all zeros. Only of a device
+    /// [in place](crate::model::Promises::in_place).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used: bool,
 }
 
 /// [`TrimMode`], as it is written in a file.
@@ -130,6 +139,8 @@ struct RawDeviceSpec {
     trim: Trim,
     #[serde(default)]
     read_only: bool,
+    #[serde(default)]
+    used: bool,
 }
 
 impl TryFrom<RawDeviceSpec> for DeviceSpec {
@@ -137,17 +148,14 @@ impl TryFrom<RawDeviceSpec> for DeviceSpec {
 
     fn try_from(raw: RawDeviceSpec) -> Result<Self, String> {
         let RawDeviceSpec { sector_size, block_size, block_count, file_length, heap, .. } = raw;
-        let (trim, read_only) = (raw.trim, raw.read_only);
+        let (trim, read_only, used) = (raw.trim, raw.read_only, raw.used);
         let spec =
-            Self { sector_size, block_size, block_count, file_length, heap, trim, read_only };
-        let geometry = spec.geometry().map_err(|error| error.to_string())?;
+            Self { sector_size, block_size, block_count, file_length, heap, trim, read_only, used };
+        spec.geometry().map_err(|error| error.to_string())?;
         if block_count == 0 {
             return Err("a device of no blocks".to_owned());
         }
-        if file_length > geometry.size() {
-            let size = geometry.size();
-            return Err(format!("a file of {file_length} bytes under a device of {size}"));
-        }
+        spec.check_file()?;
         if u64::from(heap) > MAX_TRANSFER || heap < block_size {
             return Err(format!(
                 "a heap of {heap} bytes: one block to {MAX_TRANSFER} it has to be"
@@ -158,6 +166,41 @@ impl TryFrom<RawDeviceSpec> for DeviceSpec {
 }
 
 impl DeviceSpec {
+    /// Whether the device can have a file of this length.
+    fn check_file(&self) -> Result<(), String> {
+        let Self { file_length, used, .. } = *self;
+        let size = self.block_count.saturating_mul(self.block_size.into());
+        if file_length > size && !used {
+            return Err(format!(
+                "an unused file of {file_length} bytes under a device of {size}; a longer one has \
+                 to be used"
+            ));
+        }
+        let most = size.saturating_add(MAX_BEYOND).min(i64::MAX.cast_unsigned());
+        if file_length > most {
+            return Err(format!("a file of {file_length} bytes: at most {most} it may have"));
+        }
+        Ok(())
+    }
+
+    /// The sectors of the file that hold something before it is first opened, in runs: some at its
+    /// start, and some around the end of the device, with holes between. Each explains itself as
+    /// what operation 0 wrote.
+    pub fn contents(&self) -> Vec<Range<u64>> {
+        if !self.used {
+            return Vec::new();
+        }
+        let sector = u64::from(self.sector_size.max(1));
+        let whole = self.file_length / sector;
+        let end = self.block_count.saturating_mul(self.block_size.into()) / sector;
+        let runs = [0..5, 6..16, 24..40, end.saturating_sub(7)..end.saturating_add(4)];
+        let mut runs = runs.map(|run| run.start.min(whole)..run.end.min(whole)).to_vec();
+        let last = runs[2].end;
+        runs[3].start = runs[3].start.max(last);
+        runs.retain(|run| !run.is_empty());
+        runs
+    }
+
     /// The geometry.
     ///
     /// # Errors

@@ -104,7 +104,16 @@ fn device(bytes: &mut Unstructured<'_>) -> arbitrary::Result<DeviceSpec> {
     let heap = if bytes.ratio(1, 2)? { bytes.int_in_range(1..=8)? } else { 256 } * block_size;
     let trim = *bytes.choose(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore])?;
     let read_only = false;
-    Ok(DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only })
+    Ok(DeviceSpec {
+        sector_size,
+        block_size,
+        block_count,
+        file_length,
+        heap,
+        trim,
+        read_only,
+        used: false,
+    })
 }
 
 /// The number of an operation, the first block that it is on, and how many there are.

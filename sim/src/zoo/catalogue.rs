@@ -2,7 +2,7 @@
 
 use super::Variant::{
     Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, RealFile,
-    Sequences, SizeFromFile, Syncs, WriteBack,
+    Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
 };
 use super::{Class, ZooDevice};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
@@ -123,7 +123,7 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
         "sync-retried" Calls(C::SyncRetried),
             "fsync repeated until it says Ok: what fsyncgate was about";
         "sync-no-space-retried" Calls(C::SyncNoSpaceRetried),
-            "ENOSPC of a sync taken for one that passes, on a thin disk: the pages are clean by then";
+            "ENOSPC of a sync taken for one that passes: the pages are clean by then";
         "flush-error-swallowed" Syncs(S::FlushErrorSwallowed),
             "an error logged and dropped";
         "barrier-error-swallowed" Syncs(S::BarrierErrorSwallowed),
@@ -242,6 +242,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
     Reopen {
         "size-from-file" SizeFromFile,
             "the size of a sparse file taken for the size of the disk";
+        "sized-at-open" SizedAtOpen,
+            "ftruncate to the size asked for: cuts off what lies behind a partition";
         "header-at-close-only" Headers(H::WrittenAtCloseOnly),
             "a stale header after a crash";
         "header-one-flush-late" Headers(H::OneFlushLate),

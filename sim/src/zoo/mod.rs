@@ -53,6 +53,8 @@ enum Variant {
     PunchHole,
     /// The size of the file at each opening but the first is taken for the size of the device.
     SizeFromFile,
+    /// The file is made as long as the device at each opening.
+    SizedAtOpen,
     /// A device of another shape, in a file of its own.
     Shape(fn() -> Box<dyn DynSubject>),
     /// A crash leaves the lock behind.
@@ -194,6 +196,9 @@ impl Subject for BugSubject {
         }
         let file = world.disk()?;
         let spec = &self.spec(&file, spec, &memory).await?;
+        if matches!(self.variant, Variant::SizedAtOpen) && !spec.read_only {
+            files::retry(|| file.set_len(spec.block_count * u64::from(spec.block_size))).await?;
+        }
         if let Variant::Plain(bug) = self.variant {
             return Ok(DynDevice::new(plain::Plain::open(file, spec, buffers, bug).await?));
         }

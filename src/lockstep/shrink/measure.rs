@@ -17,7 +17,7 @@ pub(super) struct Measure {
     geometry: (u32, u32, u64),
     /// Of the rest of the device: how far the file is from being as long as the device or empty,
     /// the trim mode, whether it is read-only, and the size of the heap.
-    settings: (u64, u8, bool, u32),
+    settings: (bool, u64, u8, bool, u32),
     /// The sum of all lengths in bytes.
     bytes: u128,
     /// The sum of all offsets in bytes.
@@ -44,7 +44,7 @@ impl Measure {
             clients: (scenario.clients(), steps.iter().map(|it| u64::from(it.client)).sum()),
             disturbances: steps.iter().map(disturbances).sum(),
             geometry: (device.sector_size, device.block_size, device.block_count),
-            settings: (file, device.trim as u8, device.read_only, device.heap),
+            settings: (device.used, file, device.trim as u8, device.read_only, device.heap),
             bytes: spans().map(|(_, length)| u128::from(length)).sum(),
             offsets: spans().map(|(offset, _)| u128::from(offset)).sum(),
             ranks: steps.iter().map(rank).sum(),

@@ -161,7 +161,8 @@ fn devices(device: &DeviceSpec) -> impl Iterator<Item = DeviceSpec> {
     let blocks = [1, 2, 4, 8].map(|blocks| device.block_size.saturating_mul(blocks));
     let heaps = blocks.map(|heap| DeviceSpec { heap: heap.min(device.heap), ..device });
     let writable = DeviceSpec { read_only: false, ..device };
-    resized.chain(lengths).chain([writable]).chain(trims).chain(heaps)
+    let unused = DeviceSpec { used: false, file_length: device.file_length.min(size), ..device };
+    resized.chain(lengths).chain([unused, writable]).chain(trims).chain(heaps)
 }
 
 /// Steps that are simpler than this one, the greatest leaps first.

@@ -130,7 +130,7 @@ fn size(Shrunk { scenario, .. }: &Shrunk) -> (usize, u8, usize) {
 
 #[test]
 fn a_device_that_takes_less_shrinks_as_far() {
-    let native = Accepts::anything().odd_short_writes(true).sector_sizes(&[4096]).blocks(8..);
+    let native = Accepts::file_backed().sector_sizes(&[4096]).blocks(8..);
     let is_rare = |bug| matches!(bug, Bug::ShortReadBelieved | Bug::WriteResumedAtOddByte);
     for (bug, profile, kind) in BUGS.into_iter().filter(|&(bug, ..)| !is_rare(bug)) {
         let mut runner = Runner::new(bug, Medium::Memory);
@@ -160,7 +160,7 @@ fn candidates_are_scenarios() {
             let steps = scenario.steps.iter().flat_map(|it| simpler::steps(it, &scenario.device));
             let replaced = Scenario { steps: steps.collect(), ..scenario.clone() };
             assert!(replaced.steps.iter().all(|step| step.faults.len() <= MAX_FAULTS));
-            let anything = Accepts::anything().odd_short_writes(true);
+            let anything = Accepts::file_backed();
             let candidates = simpler::scenarios(&scenario, &anything).into_iter();
             for candidate in candidates.chain([replaced]) {
                 assert_eq!(parse(&print(&candidate)), Ok(candidate), "seed {seed}");

@@ -1,7 +1,7 @@
 //! What a trace says of the sectors against what the device read from them.
 
 use super::*;
-use crate::model::{Content, OpId, UNSPECIFIED};
+use crate::model::{Content, FIRST_CONTENTS, OpId};
 use std::collections::BTreeMap;
 
 const SECTORS: Options = Options { trace: true, sectors: true, report_media_errors: false };
@@ -32,7 +32,8 @@ fn a_trace_shows_what_is_read_back() {
                 held.extend(sectors.iter().map(|it| (it.number, it.visible)));
             }
             let Event::ReadBack(first, seen) = event else { continue };
-            for (number, &seen) in (*first..).zip(seen).filter(|&(_, &seen)| seen != UNSPECIFIED) {
+            for (number, &seen) in (*first..).zip(seen).filter(|&(_, &seen)| seen < FIRST_CONTENTS)
+            {
                 let visible = held.get(&number).copied().unwrap_or(Content::Zeros);
                 let right = shows(visible, number, &scenario, seen);
                 assert!(right, "seed {seed}: sector {number} is {visible:?}, #{seen} was seen");

@@ -327,6 +327,12 @@ impl History {
         self
     }
 
+    /// The file was used before.
+    pub(super) fn holding(mut self, sectors: Range<u64>) -> Self {
+        self.twin.holds(sectors);
+        self
+    }
+
     /// The process died with nothing under way, and the device is open again.
     pub(super) fn killed(mut self) -> Self {
         self.twin.killed();

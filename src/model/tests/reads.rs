@@ -1,6 +1,6 @@
 //! Clauses 2 and 3: what a read may return.
 
-use super::history::Held::{By, Garbage, Torn, Zeros};
+use super::history::Held::{By, Garbage, Meant, Torn, Zeros};
 use super::history::History;
 use crate::model::{Clause, Evidence, Kind};
 
@@ -178,4 +178,20 @@ fn a_reset_twin_knows_nothing_of_before() {
     assert_eq!(*history.twin.checks(), Default::default());
     let history = history.reads(0, &[Zeros, Zeros]).wrote(1, 0..1).flushed();
     history.crash_must_not_leave(0, &[Zeros], Kind::DurabilityLost);
+}
+
+#[test]
+fn what_the_file_held_first_is_read_until_it_is_written() {
+    let used = || History::new().holding(0..2);
+    let [first, second] = [0, 1].map(|sector| Meant(0, sector));
+    used().reads(0, &[first, second, Zeros]);
+    used().must_not_read(0, &[Zeros], Kind::Lost);
+    used().must_not_read(2, &[Meant(0, 2)], Kind::Stale);
+    let written = || used().wrote(1, 0..1);
+    written().reads(0, &[By(1), second]);
+    written().must_not_read(0, &[first], Kind::Stale);
+    // It is durable, and what is written over it is not.
+    written().crash_leaves(0, &[first, second]);
+    written().flushed().crash_must_not_leave(0, &[first], Kind::DurabilityLost);
+    used().crash_must_not_leave(0, &[Zeros], Kind::DurabilityLost);
 }

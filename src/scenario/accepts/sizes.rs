@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use super::{Accepts, TRIMS};
-use crate::scenario::{DeviceSpec, MAX_TRANSFER, Trim};
+use crate::scenario::{DeviceSpec, MAX_BEYOND, MAX_TRANSFER, Trim};
 
 /// Most bytes of a device.
 const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
@@ -72,6 +72,11 @@ impl Accepts {
         u32::try_from(found.unwrap_or(nearest)).unwrap_or(block_size)
     }
 
+    /// Whether the file was used before, if it was drawn so.
+    pub(in crate::scenario) fn used_for(&self, drawn: bool) -> bool {
+        drawn && self.used_files
+    }
+
     /// How long the file of a device of `size` bytes is, if `drawn` was drawn.
     pub(in crate::scenario) fn file_for(&self, size: u64, drawn: u64) -> u64 {
         if self.short_files { drawn } else { size }
@@ -104,8 +109,17 @@ impl Accepts {
         let trim = self.trim_for(spec.trim);
         let read_only = self.read_only_for(spec.read_only);
         let file_length = 0;
-        let mut nearest =
-            DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only };
+        let used = self.used_for(spec.used);
+        let mut nearest = DeviceSpec {
+            sector_size,
+            block_size,
+            block_count,
+            file_length,
+            heap,
+            trim,
+            read_only,
+            used,
+        };
         nearest.file_length = self.nearest_file(spec, &nearest, spec.file_length / from);
         nearest
     }
@@ -125,6 +139,10 @@ impl Accepts {
         let [old, new] = [from, to].map(|it| u64::from(it.block_size.max(1)));
         let [whole, size] =
             [from, to].map(|it| it.block_count.saturating_mul(it.block_size.into()));
+        let beyond = from.file_length.saturating_sub(whole);
+        if to.used && beyond > 0 {
+            return size.saturating_add(beyond.min(MAX_BEYOND)).min(MAX_SIZE);
+        }
         if !self.short_files || from.file_length == whole {
             return size;
         }

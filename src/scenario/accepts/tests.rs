@@ -7,7 +7,7 @@ use crate::scenario::{Op, Profile, Step, VERSION};
 
 /// Everything the format can say.
 fn unconstrained() -> Accepts {
-    Accepts::anything().odd_short_writes(true)
+    Accepts::file_backed()
 }
 
 /// Devices that can do less, each in its own way; and their names.
@@ -86,6 +86,7 @@ fn scenario(steps: &[Op]) -> Scenario {
         heap: 4096,
         trim: Trim::Scribble,
         read_only: false,
+        used: false,
     };
     let steps = steps.iter().copied().map(Step::new).collect();
     let (version, note) = (VERSION, String::new());

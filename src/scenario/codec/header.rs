@@ -1,6 +1,6 @@
 //! The header: the device, the schedule and the salt.
 
-use super::super::{DeviceSpec, MAX_CLIENTS, MAX_TRANSFER, Scenario, Trim};
+use super::super::{DeviceSpec, MAX_BEYOND, MAX_CLIENTS, MAX_TRANSFER, Scenario, Trim};
 use super::bytes::{Reader, put};
 use super::{FLAVOUR, FORMAT};
 
@@ -47,14 +47,16 @@ pub(super) fn decode(bytes: Reader<'_>) -> Header {
     let block_size = sector_size << (bytes.byte(2) % 4);
     let block_count = block_count(bytes, block_size, durability);
     let size = block_count * u64::from(block_size);
+    let used = bytes.byte(30) == 1;
     let device = DeviceSpec {
         sector_size,
         block_size,
         block_count,
-        file_length: file_length(bytes, size),
+        file_length: file_length(bytes, size, used),
         heap: heap(bytes.number(24, 4), block_size),
         trim: TRIMS[usize::from(bytes.byte(3)) % TRIMS.len()],
         read_only: bytes.byte(4) == 1,
+        used,
     };
     let clients = match bytes.byte(28) {
         0 => MAX_CLIENTS,
@@ -76,12 +78,14 @@ fn block_count(bytes: Reader<'_>, block_size: u32, durability: bool) -> u64 {
     }
 }
 
-fn file_length(bytes: Reader<'_>, size: u64) -> u64 {
+fn file_length(bytes: Reader<'_>, size: u64, used: bool) -> u64 {
     let number = bytes.number(16, 8);
+    let beyond = if used { MAX_BEYOND } else { 0 };
+    let most = size.saturating_add(beyond).min(i64::MAX.cast_unsigned());
     match bytes.byte(6) {
         WHOLE_FILE..EMPTY_FILE => size,
         EMPTY_FILE..EXACT_FILE => 0,
-        _ if number <= size => number,
+        _ if number <= most => number,
         _ => number % (size.min(MOST_FILE) + 1),
     }
 }
@@ -105,6 +109,7 @@ pub(super) fn encode(scenario: &Scenario, bytes: &mut [u8]) {
     bytes[2] = u8::try_from(bits).unwrap_or(0);
     bytes[3] = device.trim as u8;
     bytes[4] = u8::from(device.read_only);
+    bytes[30] = u8::from(device.used);
     bytes[5] = if device.block_count <= SMALL { 0 } else { EXACT };
     put(bytes, 8, 8, device.block_count.wrapping_sub(1));
     let whole = device.block_count.checked_mul(u64::from(block)) == Some(device.file_length);

@@ -30,7 +30,13 @@ impl Generator<'_> {
             2 => rng.below(block_count) * u64::from(block_size),
             _ => rng.below(size.min(1 << 20)),
         };
-        let file_length = accepts.file_for(size, file_length);
+        let used = accepts.used_for(rng.chance(1, 6));
+        let most = *rng.pick(&[600, 1 << 16]);
+        let beyond = (used && rng.chance(1, 3)).then(|| rng.between(1, most));
+        let file_length = match beyond {
+            Some(beyond) => size.saturating_add(beyond).min(i64::MAX.cast_unsigned()),
+            None => accepts.file_for(size, file_length),
+        };
         let heap_blocks = match rng.weighted(&[32, 31, 1]) {
             0 => rng.between(1, 8),
             1 => 256,
@@ -41,7 +47,16 @@ impl Generator<'_> {
         let trim = accepts.trim_for(trim);
         let read_only = profile == Profile::Default && rng.chance(1, 64);
         let read_only = accepts.read_only_for(read_only);
-        DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
+        DeviceSpec {
+            sector_size,
+            block_size,
+            block_count,
+            file_length,
+            heap,
+            trim,
+            read_only,
+            used,
+        }
     }
 
     /// How many blocks the device has: a few more than the fewest, or now and then as many as a

@@ -84,6 +84,7 @@ fn a_device_that_cannot_be_is_refused() {
         ("block_count: 16", "block_count: 18446744073709551615", "i64::MAX"),
         ("block_count: 16", "block_count: 2251799813685248", "i64::MAX"),
         ("file_length: 65536", "file_length: 65537", "65537 bytes under a device of 65536"),
+        ("file_length: 65536", "file_length: 1114113, used: true", "at most 1114112"),
         ("heap: 8192", "heap: 0", "heap of 0"),
         ("heap: 8192", "heap: 4095", "heap of 4095"),
         ("heap: 8192", "heap: 33554433", "heap of 33554433"),
@@ -99,6 +100,7 @@ fn a_device_at_the_edge_of_what_can_be_is_taken() {
     for (good, bad) in [
         ("block_count: 16", "block_count: 2251799813685247"),
         ("file_length: 65536", "file_length: 0"),
+        ("file_length: 65536", "file_length: 1114112, used: true"),
         ("heap: 8192", "heap: 4096"),
         ("heap: 8192", "heap: 33554432"),
         ("block_size: 4096", "block_size: 4096, read_only: true"),

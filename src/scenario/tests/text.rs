@@ -52,6 +52,7 @@ fn elaborate() -> Scenario {
             heap: 8192,
             trim: Trim::PunchHole,
             read_only: true,
+            used: true,
         },
         schedule: u64::MAX,
         salt: u64::MAX,

@@ -48,7 +48,16 @@ pub(super) fn specs() -> impl Strategy<Value = DeviceSpec> {
             _ => cut % bytes.min(1 << 20),
         };
         let (heap, read_only) = (heap * block_size, writable == 0);
-        DeviceSpec { sector_size, block_size, block_count, file_length, heap, trim, read_only }
+        DeviceSpec {
+            sector_size,
+            block_size,
+            block_count,
+            file_length,
+            heap,
+            trim,
+            read_only,
+            used: false,
+        }
     })
 }
 

@@ -128,6 +128,6 @@ impl Subject for Restart {
     }
 
     fn accepts(&self) -> Accepts {
-        Accepts::anything().odd_short_writes(true)
+        Accepts::file_backed()
     }
 }

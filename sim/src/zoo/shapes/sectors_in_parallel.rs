@@ -137,6 +137,6 @@ impl Subject for Parallel {
     }
 
     fn accepts(&self) -> Accepts {
-        Accepts::anything().odd_short_writes(true)
+        Accepts::file_backed()
     }
 }

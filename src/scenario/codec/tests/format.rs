@@ -70,6 +70,7 @@ fn everything() -> Scenario {
         heap: 16384,
         trim: Trim::PunchHole,
         read_only: true,
+        used: false,
     };
     let (note, seed, expect) = (String::new(), None, None);
     Scenario { version: VERSION, note, seed, device, schedule: 10, salt: 11, steps, expect }
