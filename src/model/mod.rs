@@ -34,7 +34,9 @@ mod violation;
 mod tests;
 
 pub use clause::{Checks, Clause};
-pub use device::{Failure, Keep, ModelDevice};
+pub use device::{
+    Failure, Keep, ModelDevice, ModelOptions, Planned, RequestEnd, RequestRecord, Weak,
+};
 pub use difference::{Difference, DifferingLine};
 pub(crate) use payload::identify;
 pub use payload::{Content, OpId};
