@@ -189,7 +189,11 @@ impl<'a, 'b> Landing<'a, 'b> {
         let (mut now, mut later) = (std::mem::take(&mut self.pending), Vec::new());
         match (fails, state.weak) {
             (true, weak) if !weak.failed_write => now.clear(),
-            (true, _) => (now, _) = state.split(&now),
+            (true, _) => match state.chance.below(4) {
+                0 => now.clear(),
+                1 => {}
+                _ => (now, _) = state.split(&now),
+            },
             (false, weak) if weak.suspends && state.chance.chance(1, 2) => {
                 (now, later) = state.split(&now);
             }

@@ -3,10 +3,14 @@
 use crate::device::{Device, DeviceError, Geometry, WriteOptions};
 use crate::exec::block_on;
 use crate::model::{Failure, Keep, ModelDevice, ModelOptions, Weak};
+use futures::task::noop_waker_ref;
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 mod lockstep;
 mod log;
+mod mistakes;
 mod weak;
 
 const BLOCK: u64 = 1024;
@@ -307,4 +311,18 @@ fn a_crash_ends_what_was_to_fail() {
     assert_eq!(all_three(&device, 0, 1024), [Ok(()); 3]);
     assert!(planned.iter().all(|it| it.met_by().is_none()));
     assert_eq!(block_on(device.flush()), Ok(()));
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(noop_waker_ref()))
+}
+
+/// Polls a future until it is ready. Quicker than a runtime.
+fn finish<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = poll(future.as_mut()) {
+            return output;
+        }
+    }
 }

@@ -2,14 +2,7 @@
 
 use super::*;
 use crate::model::{Request, RequestEnd};
-use futures::task::noop_waker_ref;
 use std::collections::BTreeSet;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(noop_waker_ref()))
-}
 
 /// What comes of many seeds.
 fn seen<T: Ord>(of: impl FnMut(u64) -> T) -> BTreeSet<T> {
