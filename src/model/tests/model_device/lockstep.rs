@@ -305,7 +305,7 @@ impl Run<'_> {
     async fn operation(&self, device: &Mistaken, op: OpId, step: &Step, request: Request) {
         let large = request.span().is_some_and(|(_, length)| length > LARGEST);
         let (begun, mut suspended) = (Cell::new(false), 0);
-        if !(large && !matches!(request, Request::Trim { .. })) {
+        if !large || matches!(request, Request::Trim { .. }) {
             let mut performing = Box::pin(self.perform(device, op, step, request, &begun));
             let ended = poll_fn(|context| {
                 if performing.as_mut().poll(context).is_ready() {

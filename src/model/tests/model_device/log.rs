@@ -11,6 +11,9 @@ const SLOTS: u64 = 4;
 /// Blocks of a slot.
 const BLOCKS: u64 = 3;
 
+/// Bytes of a block.
+const BYTES: usize = 1024;
+
 /// What is wrong with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {
@@ -54,13 +57,13 @@ impl Log {
     async fn open(device: ModelDevice, mistake: Mistake) -> Result<(Self, Vec<u8>), DeviceError> {
         let (mut log, mut ids) = (Self { device, mistake, cache: Vec::new() }, Vec::new());
         for slot in 0..SLOTS {
-            let mut commit = [0; BLOCK as usize];
+            let mut commit = [0; BYTES];
             log.device.read(Self::commit_at(slot), (&mut commit[..]).into()).await?;
             let id = commit[0];
-            if commit != [id; BLOCK as usize] || id == 0 || id == 0xab {
+            if commit != [id; BYTES] || id == 0 || id == 0xab {
                 break;
             }
-            let mut body = vec![0; 2 * BLOCK as usize];
+            let mut body = vec![0; 2 * BYTES];
             log.device.read(Self::commit_at(slot) + BLOCK, (&mut body[..]).into()).await?;
             ids.push(id);
             log.cache.push(body);
@@ -75,7 +78,7 @@ impl Log {
             if self.mistake == Mistake::TrimForZeros {
                 self.device.trim(at, BLOCK).await?;
             } else {
-                self.device.write(at, (&[0; BLOCK as usize][..]).into(), PLAIN).await?;
+                self.device.write(at, (&[0; BYTES][..]).into(), PLAIN).await?;
             }
         }
         self.device.flush().await?;
@@ -86,7 +89,7 @@ impl Log {
     /// Appends a record, which is durable when this has returned.
     async fn append(&mut self, id: u8) -> Result<(), NotAppended> {
         let at = Self::commit_at(self.cache.len() as u64);
-        let (commit, body) = ([id; BLOCK as usize], vec![id; 2 * BLOCK as usize]);
+        let (commit, body) = ([id; BYTES], vec![id; 2 * BYTES]);
         let written = self.device.write(at + BLOCK, body[..].into(), PLAIN).await;
         written.map_err(|_| NotAppended::Surely)?;
         let unordered = [Mistake::NoFlushBeforeCommit, Mistake::FuaForAll].contains(&self.mistake);
@@ -118,7 +121,7 @@ impl Log {
         if self.mistake == Mistake::FailedReadForUntouched {
             let _ = self.device.read(at, (&mut self.cache[slot][..]).into()).await;
         } else {
-            let mut body = vec![0; 2 * BLOCK as usize];
+            let mut body = vec![0; 2 * BYTES];
             if self.device.read(at, (&mut body[..]).into()).await.is_ok() {
                 self.cache[slot] = body;
             }
@@ -243,7 +246,8 @@ fn the_log_is_right() {
 
 #[test]
 fn every_mistake_is_found_above_a_weak_device_and_none_above_a_strong_one() {
-    let weak_forms: [(Mistake, fn(&mut Weak)); 6] = [
+    type SwitchOn = fn(&mut Weak);
+    let weak_forms: [(Mistake, SwitchOn); 6] = [
         (Mistake::NoFlushBeforeCommit, |weak| weak.suspends = true),
         (Mistake::BarrierForFlush, |weak| weak.barrier = true),
         (Mistake::FuaForAll, |weak| weak.fua = true),

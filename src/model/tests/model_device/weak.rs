@@ -1,7 +1,7 @@
 //! What the weak forms do, and what they never do.
 
 use super::*;
-use crate::model::{Request, RequestEnd};
+use crate::model::{Planned, Request, RequestEnd};
 use std::collections::BTreeSet;
 
 /// What comes of many seeds.
@@ -320,7 +320,7 @@ fn a_failure_is_aimed_at_a_request_and_tells_whether_it_was_met() {
     let failed = block_on(device.write(0, (&[3; 1024][..]).into(), PLAIN));
     assert_eq!(failed, Err(error(ENOSPC)));
     assert!(block_on(device.flush()).is_err());
-    let met = [&second, &of_a_read, &next].map(|it| it.met_by());
+    let met = [&second, &of_a_read, &next].map(Planned::met_by);
     assert_eq!(met, [Some(2), None, Some(3)], "the first of them is of no read");
 }
 
