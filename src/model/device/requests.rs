@@ -76,7 +76,7 @@ impl Device for ModelDevice {
         let call = InFlight::begin(self, Request::Barrier)?;
         call.suspend(1, 3).await;
         let ordered = call.sync(|state, _| {
-            if state.weak.barrier { state.order() } else { state.unsynced.sync(|_| true) }
+            if state.weak.barrier { state.order(call.mark) } else { state.unsynced.sync(|_| true) }
         });
         call.answer(ordered).await
     }

@@ -247,8 +247,10 @@ impl State {
         });
     }
 
-    /// Orders what was written so far before what will be.
-    pub(super) fn order(&mut self) {
+    /// Orders what was written before the change `mark`, when the barrier was called, before what
+    /// will be. Of what was written since, the barrier says nothing.
+    pub(super) fn order(&mut self, mark: u64) {
+        self.unsynced.postpone(mark, self.epoch);
         self.epoch += 1;
     }
 

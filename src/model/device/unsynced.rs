@@ -79,6 +79,13 @@ impl Unsynced {
         self.sync(|version| version.epoch < epoch || version.request == request);
     }
 
+    /// What was written in the epoch `epoch` from the change `mark` on is of the next one.
+    pub(super) fn postpone(&mut self, mark: u64, epoch: u64) {
+        let versions = self.0.values_mut().flat_map(|sector| &mut sector.versions);
+        let late = versions.filter(|version| version.change >= mark && version.epoch == epoch);
+        late.for_each(|version| version.epoch += 1);
+    }
+
     /// A failed sync has dropped everything.
     pub(super) fn drop_all(&mut self) {
         let versions = self.0.values_mut().flat_map(|sector| &mut sector.versions);

@@ -470,8 +470,8 @@ fn all_pass(seeds: std::ops::Range<u64>, weak: Weak) -> Tally {
 
 #[test]
 fn the_model_device_agrees_with_its_twin() {
-    let seeds = std::env::var("MODEL_SEEDS").ok().and_then(|it| it.parse().ok()).unwrap_or(250);
-    let tally = all_pass(0..seeds, Weak::ALL);
+    let seeds = std::env::var("BLOCKTWIN_SCENARIOS").ok().and_then(|it| it.parse().ok());
+    let tally = all_pass(0..seeds.unwrap_or(200), Weak::ALL);
     println!("{tally:?}");
     // A check that cannot fail is none.
     let Tally { dropped, lossy, in_flight, outlived, reopened, read_back, .. } = tally;

@@ -147,6 +147,19 @@ fn a_barrier_orders_and_makes_nothing_durable() {
 }
 
 #[test]
+fn a_barrier_says_nothing_of_what_was_in_flight_when_it_was_called() {
+    let mut device = device();
+    let handle = device.clone();
+    let mut ordering = pin!(handle.barrier());
+    assert!(poll(ordering.as_mut()).is_pending());
+    write(&device, 0, 1, 1, PLAIN);
+    block_on(ordering).unwrap();
+    write(&device, BLOCK, 2, 1, PLAIN);
+    device.crash_with(Keep::NewestKept);
+    assert_eq!(sectors(&device, 0, 2), [0, 0, 2, 2]);
+}
+
+#[test]
 fn every_policy_keeps_the_order_of_barriers() {
     let policies = |seed| {
         let seeded = [Keep::Random, Keep::Runs, Keep::OneKept, Keep::OneLost, Keep::Mask];
