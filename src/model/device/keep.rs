@@ -8,6 +8,28 @@ use crate::rng::{Purpose, Rng};
 ///
 /// The order of barriers goes first: if something survives that was written after a barrier, then
 /// everything survives that the barrier has put before it, whatever this asks for.
+///
+/// These are the policies of [`disk::CrashPolicy`](crate::disk::CrashPolicy), which is of the
+/// simulated disk.
+///
+/// # Example
+///
+/// ```
+/// use blocktwin::device::{Device, Geometry, WriteOptions};
+/// use blocktwin::exec::block_on;
+/// use blocktwin::model::{Keep, ModelDevice};
+///
+/// let mut device = ModelDevice::new(Geometry::new(512, 512, 16)?);
+/// for block in 0..3 {
+///     let data = [1; 512];
+///     block_on(device.write(512 * block, (&data[..]).into(), WriteOptions::default()))?;
+/// }
+/// device.crash_with(Keep::NewestKept);
+/// let mut data = [9; 3 * 512];
+/// block_on(device.read(0, (&mut data[..]).into()))?;
+/// assert_eq!((&data[..1024], &data[1024..]), (&[0; 1024][..], &[1; 512][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keep {

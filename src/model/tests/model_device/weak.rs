@@ -307,6 +307,22 @@ fn a_part_that_a_failed_sync_made_durable_keeps_the_order() {
 }
 
 #[test]
+fn what_lands_after_a_failed_sync_does_not_outlive_what_was_dropped_before_it() {
+    let mut device = device();
+    write(&device, 0, 1, 1, PLAIN);
+    block_on(device.barrier()).unwrap();
+    let handle = device.clone();
+    let mut writing = pin!(handle.write(BLOCK, (&[2; 1024][..]).into(), PLAIN));
+    assert!(poll(writing.as_mut()).is_pending());
+    let _ = device.fail_next(Failure::SyncDropped);
+    assert_eq!(block_on(device.flush()), Err(error(5)));
+    block_on(writing).unwrap();
+    assert_eq!(sectors(&device, 0, 2), [1, 1, 2, 2]);
+    device.crash_with(Keep::All);
+    assert_eq!(sectors(&device, 0, 2), [0; 4], "the barrier is kept");
+}
+
+#[test]
 fn a_restart_loses_nothing_and_makes_nothing_durable() {
     let mut device = device();
     write(&device, 0, 1, 1, PLAIN);
