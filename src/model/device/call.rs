@@ -9,7 +9,7 @@ use crate::device::{BufferRef, DeviceError};
 use crate::model::request::Request;
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// A request that has begun. If it is dropped before it was [answered](Self::answer), its future
 /// was.
@@ -57,7 +57,9 @@ impl<'a> InFlight<'a> {
             if state.in_flight == 0 || state.boot != self.device.boot {
                 return Poll::Ready(());
             }
-            state.waiting.push(context.waker().clone());
+            if !state.waiting.iter().any(|waiting| waiting.will_wake(context.waker())) {
+                state.waiting.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await;
@@ -87,8 +89,12 @@ impl<'a> InFlight<'a> {
         })
     }
 
-    /// The error of the failure that the request is to have, if one is planned.
+    /// The error of the failure that the request is to have, if one is planned. A request of no
+    /// bytes is always `Ok`.
     pub(super) fn failure(&self, state: &mut State) -> Option<DeviceError> {
+        if matches!(self.request.span(), Some((_, 0))) {
+            return None;
+        }
         match state.failures.take(self.number, self.request, false)? {
             Failure::Read(errno) | Failure::Write(errno) | Failure::Trim(errno) => {
                 Some(io::Error::from_raw_os_error(errno).into())
@@ -118,9 +124,9 @@ impl<'a> InFlight<'a> {
         if self.request != Request::Close {
             state.in_flight -= 1;
         }
-        if state.in_flight == 0 {
-            state.waiting.drain(..).for_each(std::task::Waker::wake);
-        }
+        let waiting = if state.in_flight == 0 { state.waiting.split_off(0) } else { Vec::new() };
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -18,6 +18,7 @@ pub use options::{ModelOptions, Weak};
 use crate::device::{BufferAllocator, BufferSource, Geometry};
 use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// Bytes of the transfer heap.
 const HEAP: usize = 4 << 20;
@@ -30,7 +31,8 @@ const HEAP: usize = 4 << 20;
 /// weak form off. It draws its choices from a seed, so the same seed and the same requests give the
 /// same answers.
 ///
-/// Memory is proportional to what is written, not to the size of the device.
+/// Memory is proportional to what is written and to the number of requests since
+/// [`take_journal`](Self::take_journal) was last called, not to the size of the device.
 ///
 /// # Handles
 ///
@@ -137,7 +139,7 @@ impl ModelDevice {
     }
 
     /// The next request that can have this failure has it, unless an earlier plan for such a
-    /// request comes first. A request that is refused has none.
+    /// request comes first. A request that is refused or has no bytes has none.
     pub fn fail_next(&self, failure: Failure) -> Planned {
         self.lock().failures.plan(None, failure)
     }
@@ -213,11 +215,7 @@ impl ModelDevice {
     /// Requests may be in flight: they never end, see [Handles](Self#handles). This handle can be
     /// used at once, whether or not it was of the time before.
     pub fn crash_with(&mut self, keep: Keep) {
-        let mut state = self.lock();
-        state.crash(keep);
-        let boot = state.boot;
-        drop(state);
-        self.boot = boot;
+        self.reboot(|state| state.crash(keep));
     }
 
     /// The process that uses the device ends, and another opens the device. The machine goes on: no
@@ -246,12 +244,20 @@ impl ModelDevice {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn restart(&mut self) {
+        self.reboot(|state| {
+            state.drift(2, true);
+            state.boot()
+        });
+    }
+
+    /// Does what ends the time of the other handles, and wakes those who wait.
+    fn reboot(&mut self, boot: impl FnOnce(&mut State) -> Vec<Waker>) {
         let mut state = self.lock();
-        state.drift(2, true);
-        state.boot();
+        let waiting = boot(&mut state);
         let boot = state.boot;
         drop(state);
         self.boot = boot;
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// A panic elsewhere leaves nothing half done in here.

@@ -53,7 +53,8 @@ pub struct Weak {
     /// [`fua`](crate::device::WriteOptions::fua) makes only its own write durable, and what a
     /// barrier has put before it. Strong: it makes everything durable that was written.
     pub fua: bool,
-    /// A trim leaves each sector as it was, zeros, or bytes of `0xab` (clause 8). Strong: zeros.
+    /// A trim leaves each sector as it was, zeros, or bytes of `0xab` (clause 8). A trim of more
+    /// than 1 MiB does not touch what was never written. Strong: zeros.
     pub trim: bool,
     /// A write that fails leaves each sector old or new (clause 3). Strong: all are old.
     pub failed_write: bool,

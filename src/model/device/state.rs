@@ -255,19 +255,19 @@ impl State {
     }
 
     /// What is in flight never ends, and handles and futures from before reach nothing any more.
-    /// The device is open again.
-    pub(super) fn boot(&mut self) {
+    /// The device is open again. Gives whom to wake, as soon as nobody holds this.
+    pub(super) fn boot(&mut self) -> Vec<Waker> {
         self.boot += 1;
         self.journal.cut_off();
         self.failures.clear();
         self.in_flight = 0;
         (self.closed, self.close_flushed) = (false, false);
         (self.sync_failed, self.losing) = (false, false);
-        self.waiting.drain(..).for_each(Waker::wake);
+        self.waiting.split_off(0)
     }
 
-    /// The power fails: decides about everything that is not durable.
-    pub(super) fn crash(&mut self, keep: Keep) {
+    /// The power fails: decides about everything that is not durable, and [boots](Self::boot).
+    pub(super) fn crash(&mut self, keep: Keep) -> Vec<Waker> {
         self.adrift.clear();
         let mut choice = Choice::new(keep, &self.unsynced);
         let size = self.sector_size();
@@ -283,7 +283,7 @@ impl State {
             }
             self.visible.write(number * size as u64, &bytes);
         }
-        self.boot();
+        self.boot()
     }
 }
 

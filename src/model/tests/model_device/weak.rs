@@ -354,6 +354,16 @@ fn a_failure_is_aimed_at_a_request_and_tells_whether_it_was_met() {
 }
 
 #[test]
+fn a_request_of_no_bytes_has_no_failure() {
+    let device = device();
+    let failures = [Failure::Read(5), Failure::Write(5), Failure::Trim(5), Failure::SyncKept];
+    let planned = failures.map(|failure| device.fail_next(failure));
+    assert_eq!(all_three(&device, SIZE, 0), [Ok(()); 3]);
+    assert_eq!(block_on(device.write(0, (&[][..]).into(), WriteOptions::FUA)), Ok(()));
+    assert!(planned.iter().all(|it| it.met_by().is_none()));
+}
+
+#[test]
 fn the_journal_has_every_request_and_how_it_ended() {
     let mut device = device();
     write(&device, 0, 1, 1, WriteOptions::FUA);
