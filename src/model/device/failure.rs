@@ -66,8 +66,9 @@ impl Failure {
 pub struct Planned(Arc<OnceLock<u64>>);
 
 impl Planned {
-    /// The number of the request that met it, as [`RequestRecord::number`](super::RequestRecord::number); `None` if
-    /// none has so far. A crash or a restart forgets a failure that was not met.
+    /// The number of the request that met it, as in
+    /// [`RequestRecord::number`](super::RequestRecord::number); `None` if none has so far. A crash
+    /// or a restart forgets a failure that was not met.
     pub fn met_by(&self) -> Option<u64> {
         self.0.get().copied()
     }

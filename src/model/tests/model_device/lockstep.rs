@@ -1,8 +1,8 @@
 //! The model device against the twin: both get the same scenario, and what the device answers and
 //! leaves has to be legal. Its own failures are the only causes of errors.
 //!
-//! `lockstep::tests::model_device` has the same device as a subject of the runner. Here failed syncs
-//! are among the failures, and futures outlive the power failure in which they were in flight.
+//! `lockstep::tests::model_device` has the same device as a subject of the runner. Here failed
+//! syncs are among the failures, and futures outlive the power failure that cut them off.
 
 use super::driver::run;
 use super::mistakes::Mistake;
