@@ -39,8 +39,11 @@ const HEAP: usize = 4 << 20;
 /// A clone is another handle of the same device. Give a clone to the code under test, and keep one
 /// for the test. [`crash`](Self::crash) makes the power fail while requests of other handles are in
 /// flight. The handle on which it was called can be used at once; every other handle is of the time
-/// before. A future of such a handle returns an error when it is polled again, changes nothing, and
-/// so does every new request of that handle.
+/// before. A future of such a handle returns an error when it is polled again, and changes nothing.
+/// Every new request of that handle fails in the same way. The error is a [`DeviceError::Io`]
+/// without an errno, and no request gets it for another reason.
+///
+/// [`DeviceError::Io`]: crate::device::DeviceError::Io
 ///
 /// # Example
 ///

@@ -8,6 +8,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+mod crashes;
 mod driver;
 mod lockstep;
 mod log;

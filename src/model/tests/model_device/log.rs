@@ -232,7 +232,7 @@ fn finds(seed: u64, mistake: Mistake, weak: Weak) -> bool {
     test.open(mistake).is_none()
 }
 
-/// How many seeds it takes to find the mistake, of at most so many.
+/// How many seeds it takes to find the mistake. `None` if `seeds` are not enough.
 fn hunt(mistake: Mistake, weak: Weak, seeds: u64) -> Option<u64> {
     (0..seeds).find(|&seed| finds(seed, mistake, weak)).map(|seed| seed + 1)
 }
