@@ -89,7 +89,9 @@ fn a_closed_device_refuses_everything_but_closing() {
     assert_eq!(all_three(&device, 0, 1024), [Err(DeviceError::Closed); 3]);
     assert_eq!(block_on(device.flush()), Err(DeviceError::Closed));
     assert_eq!(block_on(device.barrier()), Err(DeviceError::Closed));
+    let planned = device.fail_next(Failure::SyncKept);
     assert_eq!(block_on(device.close()), Ok(()));
+    assert_eq!(planned.met_by(), None, "another close does nothing");
     device.crash(1);
     assert_eq!(sectors(&device, 0, 1), [1, 1]);
 }
