@@ -112,7 +112,7 @@
 //! | [`guide`] | how to test a device of your own: five examples, and the contract in plain words |
 //! | [`mod@file`] | the positional calls a device makes on a file |
 //! | [`device`] | the contract of a block device, and the real one, [`FileBackedDevice`] |
-//! | [`model`] | the twin: for every sector, what is legal |
+//! | [`model`] | the twin: for every sector, what is legal; a device in memory for code above one |
 //! | [`exec`] | the seeded executor |
 //! | [`disk`] | the simulated world: files, faults, unsynced writes, crashes, tasks and time |
 //! | [`scenario`] | a whole run as plain data: from seeds, and as text |

@@ -1,5 +1,8 @@
 #![doc = include_str!("guide.md")]
 
+#[doc = include_str!("above.md")]
+pub mod above {}
+
 #[doc = include_str!("actor.md")]
 pub mod actor {}
 

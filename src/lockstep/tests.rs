@@ -5,6 +5,7 @@ mod check;
 mod description;
 mod explain;
 mod media;
+mod model_device;
 mod sectors;
 mod tasks;
 mod wrappers;

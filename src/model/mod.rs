@@ -8,8 +8,8 @@
 //! It is told, besides requests and answers, only *facts* about the file beneath the device: which
 //! failures the file returned, and which sectors the kernel tore ([`Evidence`]).
 //!
-//! [`ModelDevice`] is a [`Device`](crate::device::Device) in memory with the same contract, which
-//! fails as it is told to, for tests of the code *above* a device.
+//! [`ModelDevice`] is a [`Device`](crate::device::Device) in memory, as weak as the contract and no
+//! stronger, which fails as it is told to, for tests of the code *above* a device.
 //!
 //! **Invariant:** nothing here knows of [`file`](crate::file) or of
 //! [`FileBackedDevice`](crate::device::FileBackedDevice); an oracle that shared their code would
@@ -34,7 +34,9 @@ mod violation;
 mod tests;
 
 pub use clause::{Checks, Clause};
-pub use device::{Failure, Keep, ModelDevice};
+pub use device::{
+    Failure, Keep, ModelDevice, ModelOptions, Planned, RequestEnd, RequestRecord, Weak,
+};
 pub use difference::{Difference, DifferingLine};
 pub(crate) use payload::identify;
 pub use payload::{Content, OpId};
