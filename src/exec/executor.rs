@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::halt::Halt;
 use super::outcome::{ExecError, Outcome};
 use super::runtime::Runtime;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, choose};
 use super::spawner::Spawner;
 use super::task::{MAX_TASKS, TaskId};
 
@@ -158,8 +158,11 @@ impl<'a, S: Schedule> Executor<'a, S> {
                 return Err(ExecError::StepLimit { limit: step_limit, alive: self.names() });
             }
             left -= 1;
-            let task = runtime.schedule.next(runnable);
-            assert!(runnable.contains(task), "the schedule chose {task}, which cannot run");
+            let task = if runtime.schedule.is_needless() {
+                runtime.choose_needless()
+            } else {
+                choose(&mut runtime.schedule, runnable)
+            };
             self.step(task);
         }
     }
@@ -175,7 +178,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
         if let Some(slot) = self.tasks.get_mut(task.index())
             && let Some(Task { future, .. }) = slot
         {
-            let mut context = Context::from_waker(runtime.wakeups.waker(task));
+            let mut context = Context::from_waker(runtime.wakeups.next_waker(task));
             if future.as_mut().poll(&mut context).is_ready() {
                 runtime.slots.free(task);
                 self.alive -= 1;

@@ -12,7 +12,7 @@ use super::wake::Wakeups;
 pub(super) struct Slots {
     first: Word,
     more: Vec<Word>,
-    /// Scratch space: which slots of `more` can run. As long as `more`.
+    /// Scratch space: which slots of `more` can run, or wait. As long as `more`.
     runnable: Vec<u64>,
 }
 
@@ -104,6 +104,17 @@ impl Slots {
             *runnable = word.ready & word.live;
         }
         Runnable::from_words(first, &self.runnable)
+    }
+
+    /// Gives the tasks that nobody woke, if there are any: those that were alive when the runnable
+    /// ones were collected, and are not among them.
+    #[cold]
+    pub(super) fn waiting(&mut self) -> Option<Runnable<'_>> {
+        let waiting = |word: &Word| word.live & !word.ready;
+        for (word, scratch) in self.more.iter().zip(&mut self.runnable) {
+            *scratch = waiting(word);
+        }
+        Runnable::from_words(waiting(&self.first), &self.runnable)
     }
 
     #[inline]
