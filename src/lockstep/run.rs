@@ -83,7 +83,7 @@ pub(super) fn run<S: Subject>(
     scenario: &Scenario,
     (options, memory): (Options, &mut Vec<u8>),
 ) -> Report {
-    let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
+    let mut runtime = Runtime::new(RandomSchedule::with_needless_polls(scenario.schedule));
     let log = Log::new(options.trace, std::mem::take(memory));
     let judged = (promises, options.report_media_errors);
     let session = Session::new(scenario, disk, twin, log, judged, runtime.halt());
@@ -113,6 +113,7 @@ pub(super) fn run<S: Subject>(
     let (digest, trace, logged) = log.finish();
     *memory = logged;
     (stats.scenarios, stats.steps) = (1, runtime.steps());
+    stats.needless_polls = runtime.needless_polls();
     (stats.calls, stats.stray_calls) = (disk.calls(), disk.stray_calls());
     stats.tasks = disk.tasks();
     let verdict = match verdict {

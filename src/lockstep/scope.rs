@@ -17,6 +17,9 @@ pub(super) enum Ended<T> {
 }
 
 /// Runs `future`, which is suspended only as often as `step` allows.
+///
+/// A poll that nobody asked for suspends it like any other. So what is to happen at a suspension
+/// may happen after such a poll, and a scenario need not say which it is.
 pub(super) fn disturbed<T>(
     step: &Step,
     mut future: Pin<&mut impl Future<Output = T>>,

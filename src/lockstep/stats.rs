@@ -38,6 +38,8 @@ pub struct Stats {
     pub stray_calls: u64,
     /// Steps of the executor.
     pub steps: u64,
+    /// Steps that polled a task which nobody had woken.
+    pub needless_polls: u64,
     /// How often each class of faults occurred, in the order of [`FaultClass::ALL`].
     pub faults: [FaultCount; FaultClass::ALL.len()],
     /// How often each clause was checked.
@@ -58,6 +60,7 @@ impl Stats {
         self.tasks_after_close += other.tasks_after_close;
         self.stray_calls += other.stray_calls;
         self.steps += other.steps;
+        self.needless_polls += other.needless_polls;
         for (mine, theirs) in self.faults.iter_mut().zip(other.faults) {
             mine.injected += theirs.injected;
             mine.consequential += theirs.consequential;
