@@ -192,11 +192,15 @@ pub enum FaultClass {
     WriteZeroStays,
     /// [`FaultKind::TornRead`]
     TornRead,
+    /// A future dropped before it was ever polled.
+    DroppedUnpolled,
+    /// A future dropped between a wake-up and the poll that would have followed.
+    DroppedAwake,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -224,6 +228,8 @@ impl FaultClass {
         Self::EnospcStays,
         Self::WriteZeroStays,
         Self::TornRead,
+        Self::DroppedUnpolled,
+        Self::DroppedAwake,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -268,6 +274,8 @@ impl FaultClass {
             Self::EnospcStays => "enospc-stays",
             Self::WriteZeroStays => "write-zero-stays",
             Self::TornRead => "torn-read",
+            Self::DroppedUnpolled => "future-never-polled",
+            Self::DroppedAwake => "future-dropped-awake",
         }
     }
 }
