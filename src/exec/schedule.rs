@@ -138,6 +138,9 @@ pub struct RandomSchedule {
     longest_gap: u32,
     /// The steps until the next needless poll.
     gap: u32,
+    /// One byte for each of the gaps after that, lowest first, and how many they are. A draw gives
+    /// eight, so that gaps cost next to nothing.
+    bytes: (u64, u32),
 }
 
 /// The longest gaps between needless polls, in steps: a quarter of the seeds has each.
@@ -154,7 +157,8 @@ impl RandomSchedule {
     /// let runtime = Runtime::new(RandomSchedule::new(42));
     /// ```
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed, Purpose::Schedule), longest_gap: 0, gap: u32::MAX }
+        let rng = Rng::new(seed, Purpose::Schedule);
+        Self { rng, longest_gap: 0, gap: u32::MAX, bytes: (0, 0) }
     }
 
     /// Makes the schedule of `seed`, which now and then polls a task that nobody woke.
@@ -176,10 +180,12 @@ impl RandomSchedule {
     pub fn with_needless_polls(seed: u64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "less than 4")]
         let longest_gap = LONGEST_GAPS[(seed % 4) as usize];
-        // The first gap takes no draw, so that a short run of one task needs none.
-        let first =
-            (seed / 4).checked_rem(longest_gap.into()).and_then(|it| u32::try_from(it).ok());
-        Self { longest_gap, gap: first.map_or(u32::MAX, |it| it + 1), ..Self::new(seed) }
+        // The first gaps take no draw, so that a short run of one task needs none. A product, as
+        // the seeds that people choose are small numbers.
+        let bytes = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), 8);
+        let mut schedule = Self { longest_gap, bytes, ..Self::new(seed) };
+        schedule.next_gap();
+        schedule
     }
 
     #[cold]
@@ -188,8 +194,13 @@ impl RandomSchedule {
             self.gap = u32::MAX;
             return false;
         }
-        let gap = self.rng.between(1, self.longest_gap.into());
-        self.gap = u32::try_from(gap).unwrap_or(self.longest_gap);
+        let (bytes, count) = match self.bytes {
+            (_, 0) => (self.rng.next_u64(), 8),
+            left => left,
+        };
+        self.bytes = (bytes >> 8, count - 1);
+        let [byte, ..] = bytes.to_le_bytes();
+        self.gap = 1 + u32::from(byte) * self.longest_gap / 256;
         true
     }
 }

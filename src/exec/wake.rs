@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
 use super::home::Home;
@@ -52,8 +52,7 @@ struct OwnWaker {
 
 impl OwnWaker {
     fn new(word: &Arc<Word>, bit: u64) -> Self {
-        let (word, is_current) = (Arc::clone(word), AtomicBool::new(true));
-        let slot = Arc::new(WakeSlot { word, bit, is_current });
+        let slot = Arc::new(WakeSlot { word: Arc::clone(word), bit: AtomicU64::new(bit) });
         Self { waker: Waker::from(Arc::clone(&slot)), slot }
     }
 
@@ -66,15 +65,16 @@ impl OwnWaker {
 
 impl SlotWakers {
     /// Makes another waker the current one. A wake-up by the one before does nothing any more.
+    #[cold]
     fn renew(&mut self) {
         let unused = self.spare.iter().position(|spare| !spare.was_kept());
         let next = match unused {
             Some(index) => self.spare.swap_remove(index),
-            None => OwnWaker::new(&self.current.slot.word, self.current.slot.bit),
+            None => OwnWaker::new(&self.current.slot.word, 0),
         };
-        next.slot.is_current.store(true, Ordering::Relaxed);
         let last = mem::replace(&mut self.current, next);
-        last.slot.is_current.store(false, Ordering::Relaxed);
+        let bit = last.slot.bit.swap(0, Ordering::Relaxed);
+        self.current.slot.bit.store(bit, Ordering::Relaxed);
         if self.spare.len() < MOST_SPARE {
             self.spare.push(last);
         }
@@ -177,10 +177,10 @@ impl Word {
 #[derive(Debug)]
 struct WakeSlot {
     word: Arc<Word>,
-    bit: u64,
-    /// Whether it is of the last poll. Relaxed is enough: it is changed by the runtime's thread,
-    /// and what another thread does with a waker that turns stale meanwhile has no order anyway.
-    is_current: AtomicBool,
+    /// That of the slot, or none if this is not of the last poll. Relaxed is enough: it is changed by
+    /// the runtime's thread, and what another thread does with a waker that turns stale meanwhile
+    /// has no order anyway.
+    bit: AtomicU64,
 }
 
 impl Wake for WakeSlot {
@@ -190,8 +190,6 @@ impl Wake for WakeSlot {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.word.home.note();
-        if self.is_current.load(Ordering::Relaxed) {
-            self.word.woken.fetch_or(self.bit, Ordering::Release);
-        }
+        self.word.woken.fetch_or(self.bit.load(Ordering::Relaxed), Ordering::Release);
     }
 }

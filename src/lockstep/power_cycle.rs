@@ -1,11 +1,11 @@
 //! One power cycle: the clients, and what they and the twin say of each other.
 
-use super::scope::{Ended, disturbed};
+use super::scope::{Ended, disturbed, is_never_polled};
 use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, CrashPolicy, Ending, FaultClass, SimDisk};
+use crate::disk::{CallReport, CrashPolicy, Ending, SimDisk};
 use crate::exec::Halt;
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
@@ -29,6 +29,14 @@ pub(super) enum Stop {
     Reopen(OpId),
     /// Something is wrong.
     Diverged(OpId, Violation),
+}
+
+/// What came of a request, if it was not cut short.
+enum Performed {
+    /// It has ended, and the twin was told.
+    Ended,
+    /// Its future was dropped before it was polled.
+    NeverPolled,
 }
 
 /// A run under way, shared by its clients.
@@ -309,9 +317,10 @@ impl<'a> Session<'a> {
         // A future that was dropped is gone before anybody is told.
         let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
         match ended {
-            Ended::Done(()) => {}
-            Ended::Dropped if begun.get() => self.cancelled(op),
-            Ended::Dropped => {}
+            Ended::Done(Performed::Ended) => {}
+            Ended::Done(Performed::NeverPolled) => self.cancelled(op, step, Outcome::NeverPolled),
+            Ended::Dropped if begun.get() => self.cancelled(op, step, Outcome::Cancelled),
+            Ended::Dropped => self.inner().stats.dropped(step),
             Ended::Crashed(policy) => self.end_cycle(Stop::Crash(op, policy)).await,
         }
         let mut inner = self.inner();
@@ -324,6 +333,21 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Runs a future of the device's for the request that this step makes, unless that is dropped
+    /// before it is polled.
+    async fn request<T>(
+        &self,
+        op: OpId,
+        step: &Step,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        if is_never_polled(step) {
+            self.in_device(|| drop(future));
+            return None;
+        }
+        Some(self.device(op, pin!(future)).await)
+    }
+
     /// Makes the request, and tells the twin.
     async fn perform<D: Device>(
         &self,
@@ -332,7 +356,7 @@ impl<'a> Session<'a> {
         step: &Step,
         request: Request,
         begun: &Cell<bool>,
-    ) {
+    ) -> Performed {
         let size = match request {
             Request::Read { length, .. } | Request::Write { length, .. } => length,
             _ => 0,
@@ -342,9 +366,9 @@ impl<'a> Session<'a> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let allocated = self.device(op, pin!(device.allocate_buffer(size))).await;
         if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
-            return;
+            return Performed::Ended;
         }
-        let Ok(mut buffer) = allocated else { return };
+        let Ok(mut buffer) = allocated else { return Performed::Ended };
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
@@ -363,21 +387,23 @@ impl<'a> Session<'a> {
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
+                self.request(op, step, device.read(offset, buffer.as_mut())).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
+                self.request(op, step, device.write(offset, buffer.as_ref(), options)).await
             }
             Request::Trim { offset, length } => {
-                self.device(op, pin!(device.trim(offset, length))).await
+                self.request(op, step, device.trim(offset, length)).await
             }
-            Request::Flush => self.device(op, pin!(device.flush())).await,
-            Request::Barrier => self.device(op, pin!(device.barrier())).await,
-            Request::Close => self.device(op, pin!(device.close())).await,
+            Request::Flush => self.request(op, step, device.flush()).await,
+            Request::Barrier => self.request(op, step, device.barrier()).await,
+            Request::Close => self.request(op, step, device.close()).await,
         };
+        let Some(result) = result else { return Performed::NeverPolled };
         self.ended(op, request, result, buffer.as_slice());
+        Performed::Ended
     }
 
     /// Whether the operation can go on with the buffer that it has got.
@@ -422,14 +448,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn cancelled(&self, op: OpId) {
+    fn cancelled(&self, op: OpId, step: &Step, outcome: Outcome<'_>) {
         let mut inner = self.inner();
         self.note_facts(&mut inner);
         let Inner { twin, log, stats, report, .. } = &mut *inner;
         self.end_calls(op, Ending::Dropped, log, report);
         stats.ended(report, false);
-        stats.happened(FaultClass::Dropped, true);
-        let judged = self.with_evidence(report, |it| twin.end(op, Outcome::Cancelled, it));
+        stats.dropped(step);
+        let judged = self.with_evidence(report, |it| twin.end(op, outcome, it));
         log.cancelled(op);
         drop(inner);
         self.demand(op, judged);

@@ -3,7 +3,7 @@
 use super::opening::{judge_description, judge_opening};
 use super::power_cycle::{Inner, Session, Stop, UNREAD};
 use super::quiet;
-use super::scope::{Ended, disturbed};
+use super::scope::{Ended, disturbed, is_never_polled};
 use super::subject::Subject;
 use super::trace::Log;
 use super::waiting::{hang, panicked};
@@ -352,9 +352,13 @@ impl<S: Subject> Run<'_, '_, S> {
             let ended = {
                 let opening = pin!(subject.open(&world, spec));
                 let opening = pin!(session.device(op, opening));
-                self.drive(OPENING, disturbed(step, opening))?
+                if is_never_polled(step) {
+                    Ended::Dropped
+                } else {
+                    self.drive(OPENING, disturbed(step, opening))?
+                }
             };
-            step = &undisturbed;
+            let disturbing = std::mem::replace(&mut step, &undisturbed);
             attempts += 1;
             match ended {
                 Ended::Done(opened) => {
@@ -372,6 +376,7 @@ impl<S: Subject> Run<'_, '_, S> {
                     session.disk.reopened();
                 }
                 Ended::Dropped => {
+                    session.inner().stats.dropped(disturbing);
                     session.disk.end(op, true);
                 }
                 Ended::Crashed(policy) => {

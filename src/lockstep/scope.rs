@@ -1,7 +1,7 @@
 //! An operation's future, and what happens to it from outside.
 
-use crate::disk::CrashPolicy;
-use crate::scenario::Step;
+use crate::disk::{CrashPolicy, FaultClass};
+use crate::scenario::{DropOn, Step};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
@@ -16,6 +16,11 @@ pub(super) enum Ended<T> {
     Crashed(CrashPolicy),
 }
 
+/// Whether the future of a step is made and never polled.
+pub(super) fn is_never_polled(step: &Step) -> bool {
+    step.dropped() == Some(FaultClass::DroppedUnpolled)
+}
+
 /// Runs `future`, which is suspended only as often as `step` allows.
 ///
 /// A poll that nobody asked for suspends it like any other. So what is to happen at a suspension
@@ -26,13 +31,19 @@ pub(super) fn disturbed<T>(
 ) -> impl Future<Output = Ended<T>> {
     let mut suspended = 0;
     poll_fn(move |context| {
+        // One that is never polled at all is for the caller to drop.
+        if suspended > 0 && step.drop_at == Some(suspended) && step.drop_on == DropOn::NextPoll {
+            return Poll::Ready(Ended::Dropped);
+        }
         if let Poll::Ready(output) = future.as_mut().poll(context) {
             return Poll::Ready(Ended::Done(output));
         }
         suspended += 1;
         match step.crash_at {
             Some((at, policy)) if at == suspended => Poll::Ready(Ended::Crashed(policy)),
-            _ if step.drop_at == Some(suspended) => Poll::Ready(Ended::Dropped),
+            _ if step.drop_at == Some(suspended) && step.drop_on == DropOn::Suspension => {
+                Poll::Ready(Ended::Dropped)
+            }
             _ => Poll::Pending,
         }
     })

@@ -2,6 +2,7 @@
 
 use crate::disk::{CallReport, FaultClass, FaultKind};
 use crate::model::Checks;
+use crate::scenario::Step;
 
 /// How often a class of faults occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +97,13 @@ impl Stats {
                 _ => report.calls > fault.call + 1,
             };
             count.consequential += u64::from(consequential);
+        }
+    }
+
+    /// The future of this step was dropped.
+    pub(super) fn dropped(&mut self, step: &Step) {
+        if let Some(class) = step.dropped() {
+            self.happened(class, true);
         }
     }
 
