@@ -161,8 +161,7 @@ impl<T> End<T> {
     }
 
     /// Learns how to wake the task.
-    fn introduce(&self, waker: &Waker) {
-        let waker = waker.clone();
+    fn introduce(&self, waker: Waker) {
         if let Progress::Running { task, .. } = &mut *self.lock() {
             *task = Some(waker);
         }
@@ -185,7 +184,7 @@ impl<T> End<T> {
 /// A future that runs on its own: a detached task, whatever its output.
 pub(super) trait Job: Send {
     /// Learns how to wake the task, once, before the first poll.
-    fn introduce(&self, waker: &Waker);
+    fn introduce(&self, waker: Waker);
 
     /// Polls the future; when this is ready, it has ended or was aborted, and is dropped.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()>;
@@ -209,7 +208,7 @@ struct Detached<F: Future> {
 }
 
 impl<F: Future<Output: Send> + Send> Job for Detached<F> {
-    fn introduce(&self, waker: &Waker) {
+    fn introduce(&self, waker: Waker) {
         self.end.0.introduce(waker);
     }
 

@@ -35,8 +35,6 @@ struct SlotWakers {
     current: OwnWaker,
     /// Those of earlier polls.
     spare: Vec<OwnWaker>,
-    /// One that no poll makes stale.
-    steady: Waker,
 }
 
 /// Most wakers that a slot keeps to use them again. More are in use only if a task keeps the wakers
@@ -102,8 +100,7 @@ impl Wakeups {
         {
             let word = self.word(slot);
             let current = OwnWaker::new(&word, slot.bit());
-            let steady = OwnWaker::new(&word, slot.bit()).waker;
-            self.slots.push(SlotWakers { current, spare: Vec::new(), steady });
+            self.slots.push(SlotWakers { current, spare: Vec::new() });
         }
     }
 
@@ -131,8 +128,8 @@ impl Wakeups {
 
     /// Gives a waker that stays good for as long as `task`, which was [prepared](Self::prepare), is
     /// alive. After that it may cost whoever has the slot by then a poll that nobody needs.
-    pub(super) fn steady_waker(&self, task: TaskId) -> &Waker {
-        &self.slots[task.index()].steady
+    pub(super) fn steady_waker(&self, task: TaskId) -> Waker {
+        OwnWaker::new(&self.slots[task.index()].current.slot.word, task.bit()).waker
     }
 
     /// Takes the bits of all among the first 64 slots that were woken since the last call.

@@ -333,19 +333,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs a future of the device's for the request that this step makes, unless that is dropped
-    /// before it is polled.
-    async fn request<T>(
+    /// Runs the future of the request that this step makes, unless that is to be dropped before it
+    /// is polled.
+    fn request<T>(
         &self,
         op: OpId,
         step: &Step,
-        future: impl Future<Output = T>,
-    ) -> Option<T> {
-        if is_never_polled(step) {
-            self.in_device(|| drop(future));
-            return None;
-        }
-        Some(self.device(op, pin!(future)).await)
+        future: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = Option<T>> {
+        let mut polled = (!is_never_polled(step)).then(|| self.device(op, future));
+        poll_fn(move |context| match &mut polled {
+            Some(future) => Pin::new(future).poll(context).map(Some),
+            None => Poll::Ready(None),
+        })
     }
 
     /// Makes the request, and tells the twin.
@@ -387,19 +387,19 @@ impl<'a> Session<'a> {
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.request(op, step, device.read(offset, buffer.as_mut())).await
+                self.request(op, step, pin!(device.read(offset, buffer.as_mut()))).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.request(op, step, device.write(offset, buffer.as_ref(), options)).await
+                self.request(op, step, pin!(device.write(offset, buffer.as_ref(), options))).await
             }
             Request::Trim { offset, length } => {
-                self.request(op, step, device.trim(offset, length)).await
+                self.request(op, step, pin!(device.trim(offset, length))).await
             }
-            Request::Flush => self.request(op, step, device.flush()).await,
-            Request::Barrier => self.request(op, step, device.barrier()).await,
-            Request::Close => self.request(op, step, device.close()).await,
+            Request::Flush => self.request(op, step, pin!(device.flush())).await,
+            Request::Barrier => self.request(op, step, pin!(device.barrier())).await,
+            Request::Close => self.request(op, step, pin!(device.close())).await,
         };
         let Some(result) = result else { return Performed::NeverPolled };
         self.ended(op, request, result, buffer.as_slice());

@@ -30,9 +30,11 @@ pub(super) fn disturbed<T>(
     mut future: Pin<&mut impl Future<Output = T>>,
 ) -> impl Future<Output = Ended<T>> {
     let mut suspended = 0;
+    let dropped_at = step.drop_at.filter(|_| step.drop_on == DropOn::Suspension);
+    // Before it is suspended at all, it is for the caller to drop.
+    let dropped_after = step.drop_at.filter(|&at| at > 0 && step.drop_on == DropOn::NextPoll);
     poll_fn(move |context| {
-        // One that is never polled at all is for the caller to drop.
-        if suspended > 0 && step.drop_at == Some(suspended) && step.drop_on == DropOn::NextPoll {
+        if dropped_after == Some(suspended) {
             return Poll::Ready(Ended::Dropped);
         }
         if let Poll::Ready(output) = future.as_mut().poll(context) {
@@ -41,9 +43,7 @@ pub(super) fn disturbed<T>(
         suspended += 1;
         match step.crash_at {
             Some((at, policy)) if at == suspended => Poll::Ready(Ended::Crashed(policy)),
-            _ if step.drop_at == Some(suspended) && step.drop_on == DropOn::Suspension => {
-                Poll::Ready(Ended::Dropped)
-            }
+            _ if dropped_at == Some(suspended) => Poll::Ready(Ended::Dropped),
             _ => Poll::Pending,
         }
     })
