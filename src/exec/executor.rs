@@ -148,7 +148,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
             let runtime = &mut *self.runtime;
             runtime.clock.fire_due();
             runtime.admit();
-            let Some(runnable) = runtime.slots.runnable(&runtime.wakeups) else {
+            let Some((runnable, waits)) = runtime.slots.runnable(&runtime.wakeups) else {
                 if runtime.clock.jump() {
                     continue;
                 }
@@ -158,7 +158,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
                 return Err(ExecError::StepLimit { limit: step_limit, alive: self.names() });
             }
             left -= 1;
-            let task = if runtime.schedule.is_needless() {
+            let task = if waits && runtime.schedule.is_needless() {
                 runtime.choose_needless()
             } else {
                 choose(&mut runtime.schedule, runnable)

@@ -348,15 +348,12 @@ impl<S: Schedule> Runtime<S> {
         }
     }
 
-    /// Chooses a task that nobody woke, or one that can run if there is none.
+    /// Chooses one of the tasks that nobody woke; there is one.
     #[cold]
     pub(super) fn choose_needless(&mut self) -> TaskId {
-        if let Some(waiting) = self.slots.waiting() {
-            self.needless_polls += 1;
-            return choose(&mut self.schedule, waiting);
-        }
-        let runnable = self.slots.runnable(&self.wakeups);
-        choose(&mut self.schedule, runnable.expect("one task at least can run"))
+        self.needless_polls += 1;
+        let waiting = self.slots.waiting().expect("one task at least waits");
+        choose(&mut self.schedule, waiting)
     }
 
     /// Polls a detached task once.

@@ -14,7 +14,8 @@ use crate::rng::{Purpose, Rng};
 ///
 /// - [`spawned`](Self::spawned) once for each task, when it is spawned and before it can be among
 ///   the runnable; for a [detached](super::Spawner::spawn) task, when it gets its slot.
-/// - [`is_needless`](Self::is_needless) once for every step.
+/// - [`is_needless`](Self::is_needless) once for every step in which one task can run and another
+///   waits.
 /// - [`next`](Self::next) once for every step, after that and right before the step, even if only
 ///   one task can run. The answer always is carried out.
 ///
@@ -60,9 +61,9 @@ pub trait Schedule {
 
     /// Decides whether the next step polls a task that nobody woke.
     ///
-    /// If so, and if there is such a task, [`next`](Self::next) chooses among them, and not among
-    /// those that were woken. It is asked only while some task can run, so that a deadlock stays
-    /// one. Every future has to bear such a poll.
+    /// If so, [`next`](Self::next) chooses among those, and not among the tasks that can run. It is
+    /// asked only if some task can run and another waits, so that a deadlock stays one. Every future
+    /// has to bear such a poll.
     ///
     /// Never unless implemented.
     fn is_needless(&mut self) -> bool {
@@ -143,7 +144,8 @@ pub struct RandomSchedule {
     bytes: (u64, u32),
 }
 
-/// The longest gaps between needless polls, in steps: a quarter of the seeds has each.
+/// The longest gaps between needless polls, in steps in which a task waits: a quarter of the seeds
+/// has each.
 const LONGEST_GAPS: [u32; 4] = [0, 256, 64, 16];
 
 impl RandomSchedule {
@@ -164,7 +166,7 @@ impl RandomSchedule {
     /// Makes the schedule of `seed`, which now and then polls a task that nobody woke.
     ///
     /// The seed says how often: never with one seed in four, and otherwise once in 8, 32 or 128
-    /// steps on average. If it were always the same, a device that lost a wake-up could count on
+    /// steps in which a task waits, on average. If it were always the same, a device that lost a wake-up could count on
     /// being polled again. If it were never or rarely, no device would be put to the test.
     ///
     /// # Examples
