@@ -9,7 +9,7 @@ mod mistakes;
 use blocktwin::disk::{Call, CrashPolicy, Dirty, Fault, FaultClass, FaultKind, Medium};
 use blocktwin::lockstep::{Options, Runner, Verdict};
 use blocktwin::model::Kind;
-use blocktwin::scenario::{Op, Profile, Scenario, Step, generate};
+use blocktwin::scenario::{DropOn, Op, Profile, Scenario, Step, generate};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mistakes::{Mistake, Mistaken};
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 29] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -84,6 +84,8 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 27] = [
     (FaultClass::Latency, Mistake::AssumesSlowWritesDone, CONTENTS),
     (FaultClass::LateReturn, Mistake::GivesUpSlowWrites, &[Kind::SpuriousError]),
     (FaultClass::Dropped, Mistake::JoinsFlushes, CONTENTS),
+    (FaultClass::DroppedUnpolled, Mistake::JoinsFlushesThatAreMade, CONTENTS),
+    (FaultClass::DroppedAwake, Mistake::JoinsFlushes, CONTENTS),
     (FaultClass::Crash, Mistake::NeverFlushes, CONTENTS),
     (FaultClass::CrashInOpen, Mistake::TriesOutFirstBlock, CONTENTS),
     (FaultClass::EnospcStays, Mistake::WaitsForSpace, &[Kind::Hang]),
@@ -130,7 +132,11 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::LatentSector => FaultKind::LatentSector(0),
         FaultClass::Latency => FaultKind::Latency(6),
         FaultClass::LateReturn => FaultKind::LateReturn(6),
-        FaultClass::Dropped | FaultClass::Crash | FaultClass::CrashInOpen => return None,
+        FaultClass::Dropped
+        | FaultClass::DroppedUnpolled
+        | FaultClass::DroppedAwake
+        | FaultClass::Crash
+        | FaultClass::CrashInOpen => return None,
     })
 }
 
@@ -142,7 +148,7 @@ fn only(class: Option<FaultClass>, races: bool, mut scenario: Scenario) -> Scena
         if !races {
             step.client = 0;
         }
-        (step.drop_at, step.crash_at) = (None, None);
+        (step.drop_at, step.drop_on, step.crash_at) = (None, DropOn::Suspension, None);
         step.faults.retain(|fault| Some(fault.kind.class()) == class);
         if let Some(class) = class.filter(|_| index % 3 == 0) {
             disturb(class, step, index / 3);
@@ -159,6 +165,10 @@ fn disturb(class: FaultClass, step: &mut Step, turn: u32) {
     let suspensions = 1 + turn % 5;
     match class {
         FaultClass::Dropped => step.drop_at = Some(suspensions),
+        FaultClass::DroppedUnpolled => (step.drop_at, step.drop_on) = (Some(0), DropOn::NextPoll),
+        FaultClass::DroppedAwake => {
+            (step.drop_at, step.drop_on) = (Some(suspensions), DropOn::NextPoll);
+        }
         FaultClass::Crash if !matches!(step.op, Op::Reopen | Op::Crash(_)) => {
             step.crash_at = Some((suspensions, CrashPolicy::Random(turn.into())));
         }

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::halt::Halt;
 use super::outcome::{ExecError, Outcome};
 use super::runtime::Runtime;
-use super::schedule::{Schedule, choose};
+use super::schedule::Schedule;
 use super::spawner::Spawner;
 use super::task::{MAX_TASKS, TaskId};
 
@@ -158,11 +158,14 @@ impl<'a, S: Schedule> Executor<'a, S> {
                 return Err(ExecError::StepLimit { limit: step_limit, alive: self.names() });
             }
             left -= 1;
-            let task = if waits && runtime.schedule.is_needless() {
-                runtime.choose_needless()
+            let among = if waits && runtime.schedule.is_needless() {
+                runtime.needless_polls += 1;
+                runtime.slots.waiting()
             } else {
-                choose(&mut runtime.schedule, runnable)
+                runnable
             };
+            let task = runtime.schedule.next(among);
+            assert!(among.contains(task), "the schedule chose {task}, which cannot run");
             self.step(task);
         }
     }

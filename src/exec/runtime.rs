@@ -8,7 +8,7 @@ use super::detached::Detached;
 use super::executor::Executor;
 use super::halt::Halt;
 use super::home::Home;
-use super::schedule::{Schedule, choose};
+use super::schedule::Schedule;
 use super::slots::Slots;
 use super::spawner::{Queue, Spawner};
 use super::task::TaskId;
@@ -47,7 +47,7 @@ pub struct Runtime<S> {
     pub(super) slots: Slots,
     pub(super) detached: Detached,
     pub(super) steps: u64,
-    needless_polls: u64,
+    pub(super) needless_polls: u64,
     /// The task that is being polled; left when it panics, until it is dropped or the next run.
     pub(super) polled: Option<TaskId>,
     /// The name of the task that panicked; set when that is dropped.
@@ -346,14 +346,6 @@ impl<S: Schedule> Runtime<S> {
             self.detached.admit(slot, task);
             self.schedule.spawned(slot);
         }
-    }
-
-    /// Chooses one of the tasks that nobody woke; there is one.
-    #[cold]
-    pub(super) fn choose_needless(&mut self) -> TaskId {
-        self.needless_polls += 1;
-        let waiting = self.slots.waiting().expect("one task at least waits");
-        choose(&mut self.schedule, waiting)
     }
 
     /// Polls a detached task once.

@@ -78,14 +78,6 @@ pub trait Schedule {
     }
 }
 
-/// Asks a schedule who takes the next step.
-#[inline]
-pub(super) fn choose(schedule: &mut impl Schedule, among: Runnable<'_>) -> TaskId {
-    let task = schedule.next(among);
-    assert!(among.contains(task), "the schedule chose {task}, which cannot run");
-    task
-}
-
 impl<S: Schedule + ?Sized> Schedule for &mut S {
     fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         (**self).next(runnable)

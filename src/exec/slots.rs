@@ -110,15 +110,16 @@ impl Slots {
         Some((Runnable::from_words(ready & live, &self.runnable)?, waiting != 0))
     }
 
-    /// Gives the tasks that nobody woke, if there are any: those that were alive when the runnable
-    /// ones were collected, and are not among them.
+    /// Gives the tasks that nobody woke: those that were alive when the runnable ones were
+    /// collected, and are not among them. There has to be one.
     #[cold]
-    pub(super) fn waiting(&mut self) -> Option<Runnable<'_>> {
+    pub(super) fn waiting(&mut self) -> Runnable<'_> {
         let waiting = |word: &Word| word.live & !word.ready;
         for (word, scratch) in self.more.iter().zip(&mut self.runnable) {
             *scratch = waiting(word);
         }
-        Runnable::from_words(waiting(&self.first), &self.runnable)
+        let waiting = Runnable::from_words(waiting(&self.first), &self.runnable);
+        waiting.expect("one task at least waits")
     }
 
     #[inline]

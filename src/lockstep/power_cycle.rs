@@ -4,7 +4,7 @@ use super::scope::{Ended, disturbed, is_never_polled};
 use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
-use crate::device::{Device, DeviceError, WriteOptions};
+use crate::device::{Buffer, Device, DeviceError, WriteOptions};
 use crate::disk::{CallReport, CrashPolicy, Ending, SimDisk};
 use crate::exec::Halt;
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
@@ -333,19 +333,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs the future of the request that this step makes, unless that is to be dropped before it
-    /// is polled.
-    fn request<T>(
+    /// Has the device make the future of a request, and drops it before it is polled.
+    #[cold]
+    fn make_and_drop<D: Device>(
         &self,
-        op: OpId,
-        step: &Step,
-        future: Pin<&mut impl Future<Output = T>>,
-    ) -> impl Future<Output = Option<T>> {
-        let mut polled = (!is_never_polled(step)).then(|| self.device(op, future));
-        poll_fn(move |context| match &mut polled {
-            Some(future) => Pin::new(future).poll(context).map(Some),
-            None => Poll::Ready(None),
-        })
+        device: &D,
+        (op, request): (OpId, Request),
+        buffer: &mut Buffer<'_>,
+    ) {
+        if let Request::Write { offset, .. } = request {
+            self.inner().twin.fill(op, offset, buffer.as_mut_slice());
+        }
+        self.in_device(|| match request {
+            Request::Read { offset, .. } => drop(device.read(offset, buffer.as_mut())),
+            Request::Write { offset, fua, .. } => {
+                drop(device.write(offset, buffer.as_ref(), WriteOptions { fua }));
+            }
+            Request::Trim { offset, length } => drop(device.trim(offset, length)),
+            Request::Flush => drop(device.flush()),
+            Request::Barrier => drop(device.barrier()),
+            Request::Close => drop(device.close()),
+        });
     }
 
     /// Makes the request, and tells the twin.
@@ -384,24 +392,27 @@ impl<'a> Session<'a> {
             twin.begin(op, request);
             begun.set(true);
         }
+        if is_never_polled(step) {
+            self.make_and_drop(device, (op, request), &mut buffer);
+            return Performed::NeverPolled;
+        }
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.request(op, step, pin!(device.read(offset, buffer.as_mut()))).await
+                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.request(op, step, pin!(device.write(offset, buffer.as_ref(), options))).await
+                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
             }
             Request::Trim { offset, length } => {
-                self.request(op, step, pin!(device.trim(offset, length))).await
+                self.device(op, pin!(device.trim(offset, length))).await
             }
-            Request::Flush => self.request(op, step, pin!(device.flush())).await,
-            Request::Barrier => self.request(op, step, pin!(device.barrier())).await,
-            Request::Close => self.request(op, step, pin!(device.close())).await,
+            Request::Flush => self.device(op, pin!(device.flush())).await,
+            Request::Barrier => self.device(op, pin!(device.barrier())).await,
+            Request::Close => self.device(op, pin!(device.close())).await,
         };
-        let Some(result) = result else { return Performed::NeverPolled };
         self.ended(op, request, result, buffer.as_slice());
         Performed::Ended
     }
