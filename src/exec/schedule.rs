@@ -172,7 +172,6 @@ impl RandomSchedule {
     /// assert!((0..1_000).all(|_| !schedule.is_needless()));
     /// ```
     pub fn with_needless_polls(seed: u64) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 4")]
         let longest_gap = LONGEST_GAPS[(seed % 4) as usize];
         // The first gaps take no draw, so that a short run of one task needs none. A product, as
         // the seeds that people choose are small numbers.

@@ -49,7 +49,12 @@ fn a_waker_that_is_used_while_the_task_is_polled_is_good() {
         "eager",
         poll_fn(|context| {
             polls += 1;
-            context.waker().clone().wake();
+            let waker = context.waker().clone();
+            if polls % 2 == 0 {
+                waker.wake();
+            } else {
+                waker.wake_by_ref();
+            }
             if polls == 50 { Poll::Ready(()) } else { Poll::Pending }
         }),
     );
