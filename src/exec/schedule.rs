@@ -62,8 +62,8 @@ pub trait Schedule {
     /// Decides whether the next step polls a task that nobody woke.
     ///
     /// If so, [`next`](Self::next) chooses among those, and not among the tasks that can run. It is
-    /// asked only if some task can run and another waits, so that a deadlock stays one. Every future
-    /// has to bear such a poll.
+    /// asked only if some task can run and another waits, so that a deadlock stays one. Every
+    /// future has to bear such a poll.
     ///
     /// Never unless implemented.
     fn is_needless(&mut self) -> bool {
@@ -158,8 +158,9 @@ impl RandomSchedule {
     /// Makes the schedule of `seed`, which now and then polls a task that nobody woke.
     ///
     /// The seed says how often: never with one seed in four, and otherwise once in 8, 32 or 128
-    /// steps in which a task waits, on average. If it were always the same, a device that lost a wake-up could count on
-    /// being polled again. If it were never or rarely, no device would be put to the test.
+    /// steps in which a task waits, on average. If it were always the same, a device that lost a
+    /// wake-up could count on being polled again. If it were never or rarely, no device would be
+    /// put to the test.
     ///
     /// # Examples
     ///

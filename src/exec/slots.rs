@@ -85,8 +85,8 @@ impl Slots {
         self.word_mut(slot).ready &= !slot.bit();
     }
 
-    /// Collects the wake-ups and gives the tasks that can run, if there are any, and whether another
-    /// one is alive that nobody woke.
+    /// Collects the wake-ups and gives the tasks that can run, if there are any, and whether
+    /// another one is alive that nobody woke.
     #[inline]
     pub(super) fn runnable(&mut self, wakeups: &Wakeups) -> Option<(Runnable<'_>, bool)> {
         self.first.ready |= wakeups.collect_first();

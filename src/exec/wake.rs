@@ -174,9 +174,9 @@ impl Word {
 #[derive(Debug)]
 struct WakeSlot {
     word: Arc<Word>,
-    /// That of the slot, or none if this is not of the last poll. Relaxed is enough: it is changed by
-    /// the runtime's thread, and what another thread does with a waker that turns stale meanwhile
-    /// has no order anyway.
+    /// That of the slot, or none if this is not of the last poll. Relaxed is enough: it is changed
+    /// by the runtime's thread, and what another thread does with a waker that turns stale
+    /// meanwhile has no order anyway.
     bit: AtomicU64,
 }
 

@@ -214,8 +214,8 @@ pub enum DropOn {
     /// suspended is never dropped.
     #[default]
     Suspension,
-    /// Instead of the next poll: what it waited for was granted, and it has not seen that yet. After
-    /// no suspension at all, the next poll is the first one: the future is made and never polled.
+    /// Instead of the next poll: what it waited for was granted, and it has not seen that yet.
+    /// After no suspension at all, the next poll is the first: the future is made and never polled.
     NextPoll,
 }
 
