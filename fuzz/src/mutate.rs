@@ -157,7 +157,9 @@ fn fresh(rng: &mut Rng) -> [u8; RECORD] {
         _ => &[(7, 1), (8, 8)],
     };
     for &(at, width) in disturbances {
-        set(&mut record, (at, width), rng.below(32));
+        // From 128 on, a future is dropped instead of its next poll.
+        let base = if at == 5 && rng.chance(1, 2) { 128 } else { 0 };
+        set(&mut record, (at, width), base + rng.below(32));
     }
     record
 }

@@ -16,7 +16,9 @@ pub(crate) fn unexercised(findings: &Findings) -> Vec<String> {
     let clauses = Clause::ALL.into_iter();
     let unchecked = clauses.filter(|&clause| findings.stats.checks.of(clause) == 0);
     let idle = idle.map(|class| format!("fault {}", class.name()));
-    idle.chain(unchecked.map(|clause| format!("clause \"{}\"", clause.name()))).collect()
+    let unchecked = unchecked.map(|clause| format!("clause \"{}\"", clause.name()));
+    let unasked = Some("needless polls".to_owned()).filter(|_| findings.stats.needless_polls == 0);
+    idle.chain(unchecked).chain(unasked).collect()
 }
 
 pub(crate) fn per_second(findings: &Findings) -> f64 {
@@ -56,6 +58,7 @@ pub(crate) fn json(findings: &Findings, failures: &[Distinct]) -> Value {
         "clauses": clauses,
         "unexercised": unexercised(findings),
         "calls": stats.calls,
+        "needless_polls": stats.needless_polls,
         "crashes_that_lost": crashes_that_lost(stats),
         "vacuous": findings.vacuity().map(|vacuity| vacuity.to_string()),
         "waives": (!findings.waives.is_empty()).then(|| findings.waives.to_string()),
@@ -89,13 +92,14 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
     let _ = writeln!(
         text,
         "{} scenarios on {}: {verdict}\n\
-         {} operations, {} crashes, {} clean reopens\n\
+         {} operations, {} crashes, {} clean reopens, {} needless polls\n\
          {:.1} s, {:.0} operations/s, digest {:032x}\n",
         grouped(stats.scenarios),
         args.medium.name(),
         grouped(stats.ops),
         grouped(stats.crashes),
         grouped(stats.reopens),
+        grouped(stats.needless_polls),
         findings.seconds,
         per_second(findings),
         findings.digest,

@@ -9,7 +9,7 @@ mod mistakes;
 use blocktwin::disk::{Call, CrashPolicy, Dirty, Fault, FaultClass, FaultKind, Medium};
 use blocktwin::lockstep::{Options, Runner, Verdict};
 use blocktwin::model::Kind;
-use blocktwin::scenario::{Op, Profile, Scenario, Step, generate};
+use blocktwin::scenario::{DropOn, Op, Profile, Scenario, Step, generate};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mistakes::{Mistake, Mistaken};
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 35] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 37] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -90,6 +90,8 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 35] = [
     (FaultClass::Latency, Mistake::AssumesSlowWritesDone, CONTENTS),
     (FaultClass::LateReturn, Mistake::GivesUpSlowWrites, &[Kind::SpuriousError]),
     (FaultClass::Dropped, Mistake::JoinsFlushes, CONTENTS),
+    (FaultClass::DroppedUnpolled, Mistake::JoinsFlushesThatAreMade, CONTENTS),
+    (FaultClass::DroppedAwake, Mistake::JoinsFlushes, CONTENTS),
     (FaultClass::Crash, Mistake::NeverFlushes, CONTENTS),
     (FaultClass::CrashInOpen, Mistake::TriesOutFirstBlock, CONTENTS),
     (FaultClass::Kill, Mistake::SyncsOwnWritesOnly, CONTENTS),
@@ -175,9 +177,12 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::PunchUnsupported => FaultKind::PunchUnsupported,
         FaultClass::SyncEnospc => FaultKind::SyncEnospc(Dirty::Dropped),
         FaultClass::SyncEdquot => FaultKind::SyncEdquot(Dirty::Kept),
-        FaultClass::Dropped | FaultClass::Crash | FaultClass::CrashInOpen | FaultClass::Kill => {
-            return None;
-        }
+        FaultClass::Dropped
+        | FaultClass::DroppedUnpolled
+        | FaultClass::DroppedAwake
+        | FaultClass::Crash
+        | FaultClass::CrashInOpen
+        | FaultClass::Kill => return None,
     })
 }
 
@@ -189,7 +194,7 @@ fn only(class: Option<FaultClass>, races: bool, mut scenario: Scenario) -> Scena
         if !races {
             step.client = 0;
         }
-        (step.drop_at, step.crash_at) = (None, None);
+        (step.drop_at, step.drop_on, step.crash_at) = (None, DropOn::Suspension, None);
         if step.op == Op::Crash(CrashPolicy::Kill) && class != Some(FaultClass::Kill) {
             step.op = Op::Crash(CrashPolicy::All);
         }
@@ -209,6 +214,10 @@ fn disturb(class: FaultClass, step: &mut Step, turn: u32) {
     let suspensions = 1 + turn % 5;
     match class {
         FaultClass::Dropped => step.drop_at = Some(suspensions),
+        FaultClass::DroppedUnpolled => (step.drop_at, step.drop_on) = (Some(0), DropOn::NextPoll),
+        FaultClass::DroppedAwake => {
+            (step.drop_at, step.drop_on) = (Some(suspensions), DropOn::NextPoll);
+        }
         FaultClass::Crash if !matches!(step.op, Op::Reopen | Op::Crash(_)) => {
             step.crash_at = Some((suspensions, CrashPolicy::Random(turn.into())));
         }

@@ -96,7 +96,10 @@ use std::future::Future;
 /// clause.
 ///
 /// Requests may be made concurrently, also on overlapping ranges. Dropping a future cancels the
-/// request; what a cancelled write leaves is clause 3.
+/// request; what a cancelled write leaves is clause 3. A future may be dropped at any moment:
+/// before its first poll, and after it was woken too, when a lock, a buffer or an answer was handed
+/// to it that it has not seen yet. Every poll may come with another waker, of which only the last
+/// one is good, and a poll may come that nobody asked for.
 ///
 /// A `&D`, `Box<D>` or `Arc<D>` is a device if `D` is one. There is no `dyn Device`; use
 /// [`DynDevice`] instead.

@@ -244,11 +244,15 @@ pub enum FaultClass {
     SyncEnospc,
     /// [`FaultKind::SyncEdquot`]
     SyncEdquot,
+    /// A future dropped before it was ever polled.
+    DroppedUnpolled,
+    /// A future dropped between a wake-up and the poll that would have followed.
+    DroppedAwake,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -284,6 +288,8 @@ impl FaultClass {
         Self::PunchUnsupported,
         Self::SyncEnospc,
         Self::SyncEdquot,
+        Self::DroppedUnpolled,
+        Self::DroppedAwake,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -336,6 +342,8 @@ impl FaultClass {
             Self::PunchUnsupported => "punch-unsupported",
             Self::SyncEnospc => "sync-enospc",
             Self::SyncEdquot => "sync-edquot",
+            Self::DroppedUnpolled => "future-never-polled",
+            Self::DroppedAwake => "future-dropped-awake",
         }
     }
 }

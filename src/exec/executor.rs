@@ -148,7 +148,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
             let runtime = &mut *self.runtime;
             runtime.clock.fire_due();
             runtime.admit();
-            let Some(runnable) = runtime.slots.runnable(&runtime.wakeups) else {
+            let Some((runnable, waits)) = runtime.slots.runnable(&runtime.wakeups) else {
                 if runtime.clock.jump() {
                     continue;
                 }
@@ -158,8 +158,14 @@ impl<'a, S: Schedule> Executor<'a, S> {
                 return Err(ExecError::StepLimit { limit: step_limit, alive: self.names() });
             }
             left -= 1;
-            let task = runtime.schedule.next(runnable);
-            assert!(runnable.contains(task), "the schedule chose {task}, which cannot run");
+            let among = if waits && runtime.schedule.is_needless() {
+                runtime.needless_polls += 1;
+                runtime.slots.waiting()
+            } else {
+                runnable
+            };
+            let task = runtime.schedule.next(among);
+            assert!(among.contains(task), "the schedule chose {task}, which cannot run");
             self.step(task);
         }
     }
@@ -175,7 +181,7 @@ impl<'a, S: Schedule> Executor<'a, S> {
         if let Some(slot) = self.tasks.get_mut(task.index())
             && let Some(Task { future, .. }) = slot
         {
-            let mut context = Context::from_waker(runtime.wakeups.waker(task));
+            let mut context = Context::from_waker(runtime.wakeups.next_waker(task));
             if future.as_mut().poll(&mut context).is_ready() {
                 runtime.slots.free(task);
                 self.alive -= 1;

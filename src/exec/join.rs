@@ -63,7 +63,7 @@ impl<T> JoinHandle<T> {
     pub fn abort(&self) {
         self.end.is_aborted.store(true, Ordering::Relaxed);
         // The lock orders this with `introduce`: either the task's waker is here already, or the
-        // task has not been polled yet and its first poll sees the flag.
+        // task has no slot yet and its first poll sees the flag.
         let waker = match &*self.end.lock() {
             Progress::Running { task, .. } => task.clone(),
             Progress::Ended(_) | Progress::Joined => None,
@@ -144,7 +144,8 @@ struct End<T> {
 
 enum Progress<T> {
     Running {
-        /// Wakes the task, to be aborted; set when it is first polled.
+        /// Wakes the task, to be aborted; set when it gets its slot. It has to be one that no poll
+        /// makes stale.
         task: Option<Waker>,
         /// Wakes the task that polled the handle last.
         joiner: Option<Waker>,
@@ -160,8 +161,7 @@ impl<T> End<T> {
     }
 
     /// Learns how to wake the task.
-    fn introduce(&self, waker: &Waker) {
-        let waker = waker.clone();
+    fn introduce(&self, waker: Waker) {
         if let Progress::Running { task, .. } = &mut *self.lock() {
             *task = Some(waker);
         }
@@ -183,6 +183,9 @@ impl<T> End<T> {
 
 /// A future that runs on its own: a detached task, whatever its output.
 pub(super) trait Job: Send {
+    /// Learns how to wake the task, once, before the first poll.
+    fn introduce(&self, waker: Waker);
+
     /// Polls the future; when this is ready, it has ended or was aborted, and is dropped.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
@@ -193,11 +196,7 @@ pub(super) fn job<T: Send + 'static>(
 ) -> (Box<dyn Job>, JoinHandle<T>) {
     let progress = Mutex::new(Progress::Running { task: None, joiner: None });
     let end = Arc::new(End { is_aborted: AtomicBool::new(false), progress });
-    let job = Detached {
-        future: Some(Box::pin(future)),
-        is_introduced: false,
-        end: EndOnDrop(Arc::clone(&end)),
-    };
+    let job = Detached { future: Some(Box::pin(future)), end: EndOnDrop(Arc::clone(&end)) };
     (Box::new(job), JoinHandle { end })
 }
 
@@ -205,17 +204,16 @@ pub(super) fn job<T: Send + 'static>(
 struct Detached<F: Future> {
     /// There until it has ended.
     future: Option<Pin<Box<F>>>,
-    is_introduced: bool,
     end: EndOnDrop<F::Output>,
 }
 
 impl<F: Future<Output: Send> + Send> Job for Detached<F> {
+    fn introduce(&self, waker: Waker) {
+        self.end.0.introduce(waker);
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let end = &self.end.0;
-        if !self.is_introduced {
-            end.introduce(context.waker());
-            self.is_introduced = true;
-        }
         let result = if end.is_aborted.load(Ordering::Relaxed) {
             Err(Aborted)
         } else {

@@ -28,9 +28,16 @@
 //! # Wake-ups
 //!
 //! To wake a task is to set its bit in a word: waking twice is waking once, and the order of
-//! wake-ups does not matter. The bit belongs to the slot of the task. So a waker that is kept
-//! longer than its task does no harm, but may cost whoever has the slot by then a spurious poll,
-//! which is a step like any other and which every future must bear.
+//! wake-ups does not matter.
+//!
+//! Every poll has a waker of its own, and only that of the last poll is good. A wake-up by an
+//! earlier one does nothing, as [`Future::poll`] allows, so that a future that does not renew its
+//! waker hangs here and not in production. The bit belongs to the slot of the task. So a waker
+//! that is kept longer than its task does no harm either.
+//!
+//! A schedule may have a task polled that nobody woke, [now and then](Schedule::is_needless). Such
+//! a poll is a step like any other, and every future must bear it. It comes only while another task
+//! can run: where none can, nobody is polled, and the deadlock is reported.
 //!
 //! # Determinism
 //!

@@ -47,6 +47,7 @@ pub struct Runtime<S> {
     pub(super) slots: Slots,
     pub(super) detached: Detached,
     pub(super) steps: u64,
+    pub(super) needless_polls: u64,
     /// The task that is being polled; left when it panics, until it is dropped or the next run.
     pub(super) polled: Option<TaskId>,
     /// The name of the task that panicked; set when that is dropped.
@@ -77,6 +78,7 @@ impl<S: Schedule> Runtime<S> {
             detached: Detached::new(Queue::new(Arc::clone(&home))),
             home,
             steps: 0,
+            needless_polls: 0,
             polled: None,
             polled_name: None,
         }
@@ -265,6 +267,20 @@ impl<S: Schedule> Runtime<S> {
         self.steps
     }
 
+    /// Counts those steps that polled a task which nobody had woken, as
+    /// [the schedule](Schedule::is_needless) wanted it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{FirstReady, Runtime};
+    ///
+    /// assert_eq!(Runtime::new(FirstReady::new()).needless_polls(), 0);
+    /// ```
+    pub fn needless_polls(&self) -> u64 {
+        self.needless_polls
+    }
+
     /// Shows the schedule.
     ///
     /// # Examples
@@ -326,6 +342,7 @@ impl<S: Schedule> Runtime<S> {
         {
             self.slots.take(slot, true);
             self.wakeups.prepare(slot);
+            task.job.introduce(self.wakeups.steady_waker(slot));
             self.detached.admit(slot, task);
             self.schedule.spawned(slot);
         }
@@ -333,7 +350,7 @@ impl<S: Schedule> Runtime<S> {
 
     /// Polls a detached task once.
     pub(super) fn poll_detached(&mut self, task: TaskId) {
-        let mut context = Context::from_waker(self.wakeups.waker(task));
+        let mut context = Context::from_waker(self.wakeups.next_waker(task));
         if self.detached.poll(task, &mut context).is_ready() {
             self.slots.free(task);
             drop(self.detached.remove(task));

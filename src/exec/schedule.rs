@@ -14,8 +14,10 @@ use crate::rng::{Purpose, Rng};
 ///
 /// - [`spawned`](Self::spawned) once for each task, when it is spawned and before it can be among
 ///   the runnable; for a [detached](super::Spawner::spawn) task, when it gets its slot.
-/// - [`next`](Self::next) once for every step, right before it, even if only one task can run. The
-///   answer always is carried out.
+/// - [`is_needless`](Self::is_needless) once for every step in which one task can run and another
+///   waits.
+/// - [`next`](Self::next) once for every step, after that and right before the step, even if only
+///   one task can run. The answer always is carried out.
 ///
 /// The end of a task, and the crash of all, are not reported: the task is just never runnable
 /// again, until another is spawned under the same [`TaskId`]. Likewise the clock: a task whose
@@ -57,6 +59,17 @@ pub trait Schedule {
     /// The answer has to be one of `runnable`; any other makes the executor panic.
     fn next(&mut self, runnable: Runnable<'_>) -> TaskId;
 
+    /// Decides whether the next step polls a task that nobody woke.
+    ///
+    /// If so, [`next`](Self::next) chooses among those, and not among the tasks that can run. It is
+    /// asked only if some task can run and another waits, so that a deadlock stays one. Every
+    /// future has to bear such a poll.
+    ///
+    /// Never unless implemented.
+    fn is_needless(&mut self) -> bool {
+        false
+    }
+
     /// Learns of a new task; whatever was known of an earlier one with this id is void.
     ///
     /// Does nothing unless implemented.
@@ -70,6 +83,10 @@ impl<S: Schedule + ?Sized> Schedule for &mut S {
         (**self).next(runnable)
     }
 
+    fn is_needless(&mut self) -> bool {
+        (**self).is_needless()
+    }
+
     fn spawned(&mut self, task: TaskId) {
         (**self).spawned(task);
     }
@@ -78,6 +95,10 @@ impl<S: Schedule + ?Sized> Schedule for &mut S {
 impl<S: Schedule + ?Sized> Schedule for Box<S> {
     fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         (**self).next(runnable)
+    }
+
+    fn is_needless(&mut self) -> bool {
+        (**self).is_needless()
     }
 
     fn spawned(&mut self, task: TaskId) {
@@ -106,7 +127,18 @@ impl<S: Schedule + ?Sized> Schedule for Box<S> {
 #[derive(Clone, Debug)]
 pub struct RandomSchedule {
     rng: Rng,
+    /// There are so many steps at most between two needless polls; 0 if there is none at all.
+    longest_gap: u32,
+    /// The steps until the next needless poll.
+    gap: u32,
+    /// One byte for each of the gaps after that, lowest first, and how many they are. A draw gives
+    /// eight, so that gaps cost next to nothing.
+    bytes: (u64, u32),
 }
+
+/// The longest gaps between needless polls, in steps in which a task waits: a quarter of the seeds
+/// has each.
+const LONGEST_GAPS: [u32; 4] = [0, 256, 64, 16];
 
 impl RandomSchedule {
     /// Makes the schedule of `seed`.
@@ -119,11 +151,61 @@ impl RandomSchedule {
     /// let runtime = Runtime::new(RandomSchedule::new(42));
     /// ```
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed, Purpose::Schedule) }
+        let rng = Rng::new(seed, Purpose::Schedule);
+        Self { rng, longest_gap: 0, gap: u32::MAX, bytes: (0, 0) }
+    }
+
+    /// Makes the schedule of `seed`, which now and then polls a task that nobody woke.
+    ///
+    /// The seed says how often: never with one seed in four, and otherwise once in 8, 32 or 128
+    /// steps in which a task waits, on average. If it were always the same, a device that lost a
+    /// wake-up could count on being polled again. If it were never or rarely, no device would be
+    /// put to the test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use blocktwin::exec::{RandomSchedule, Schedule};
+    ///
+    /// let mut schedule = RandomSchedule::with_needless_polls(1);
+    /// assert!((0..1_000).any(|_| schedule.is_needless()));
+    /// let mut schedule = RandomSchedule::with_needless_polls(0);
+    /// assert!((0..1_000).all(|_| !schedule.is_needless()));
+    /// ```
+    pub fn with_needless_polls(seed: u64) -> Self {
+        let longest_gap = LONGEST_GAPS[(seed % 4) as usize];
+        // The first gaps take no draw, so that a short run of one task needs none. A product, as
+        // the seeds that people choose are small numbers.
+        let bytes = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), 8);
+        let mut schedule = Self { longest_gap, bytes, ..Self::new(seed) };
+        schedule.next_gap();
+        schedule
+    }
+
+    #[cold]
+    fn next_gap(&mut self) -> bool {
+        if self.longest_gap == 0 {
+            self.gap = u32::MAX;
+            return false;
+        }
+        let (bytes, count) = match self.bytes {
+            (_, 0) => (self.rng.next_u64(), 8),
+            left => left,
+        };
+        self.bytes = (bytes >> 8, count - 1);
+        let [byte, ..] = bytes.to_le_bytes();
+        self.gap = 1 + u32::from(byte) * self.longest_gap / 256;
+        true
     }
 }
 
 impl Schedule for RandomSchedule {
+    #[inline]
+    fn is_needless(&mut self) -> bool {
+        self.gap -= 1;
+        self.gap == 0 && self.next_gap()
+    }
+
     #[inline]
     fn next(&mut self, runnable: Runnable<'_>) -> TaskId {
         let count = runnable.count() as u64;

@@ -12,7 +12,7 @@ use super::wake::Wakeups;
 pub(super) struct Slots {
     first: Word,
     more: Vec<Word>,
-    /// Scratch space: which slots of `more` can run. As long as `more`.
+    /// Scratch space: which slots of `more` can run, or wait. As long as `more`.
     runnable: Vec<u64>,
 }
 
@@ -85,25 +85,41 @@ impl Slots {
         self.word_mut(slot).ready &= !slot.bit();
     }
 
-    /// Collects the wake-ups and gives the tasks that can run, if there are any.
+    /// Collects the wake-ups and gives the tasks that can run, if there are any, and whether
+    /// another one is alive that nobody woke.
     #[inline]
-    pub(super) fn runnable(&mut self, wakeups: &Wakeups) -> Option<Runnable<'_>> {
+    pub(super) fn runnable(&mut self, wakeups: &Wakeups) -> Option<(Runnable<'_>, bool)> {
         self.first.ready |= wakeups.collect_first();
-        let first = self.first.ready & self.first.live;
+        let Word { live, ready, .. } = self.first;
         if self.more.is_empty() {
-            Runnable::from_bits(first)
+            Some((Runnable::from_bits(ready & live)?, live & !ready != 0))
         } else {
-            self.runnable_of_many(first, wakeups)
+            self.runnable_of_many(wakeups)
         }
     }
 
-    fn runnable_of_many(&mut self, first: u64, wakeups: &Wakeups) -> Option<Runnable<'_>> {
+    fn runnable_of_many(&mut self, wakeups: &Wakeups) -> Option<(Runnable<'_>, bool)> {
+        let Word { live, ready, .. } = self.first;
+        let mut waiting = live & !ready;
         let words = self.more.iter_mut().zip(&mut self.runnable);
         for ((word, runnable), woken) in words.zip(wakeups.collect_more()) {
             word.ready |= woken;
             *runnable = word.ready & word.live;
+            waiting |= word.live & !word.ready;
         }
-        Runnable::from_words(first, &self.runnable)
+        Some((Runnable::from_words(ready & live, &self.runnable)?, waiting != 0))
+    }
+
+    /// Gives the tasks that nobody woke: those that were alive when the runnable ones were
+    /// collected, and are not among them. There has to be one.
+    #[cold]
+    pub(super) fn waiting(&mut self) -> Runnable<'_> {
+        let waiting = |word: &Word| word.live & !word.ready;
+        for (word, scratch) in self.more.iter().zip(&mut self.runnable) {
+            *scratch = waiting(word);
+        }
+        let waiting = Runnable::from_words(waiting(&self.first), &self.runnable);
+        waiting.expect("one task at least waits")
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use super::{Divergence, Event};
 use crate::disk::CrashPolicy;
 use crate::model::{Expected, OpId};
-use crate::scenario::{Op, Scenario, Step};
+use crate::scenario::{DropOn, Op, Scenario, Step};
 use std::fmt::{self, Write};
 
 /// So many events before the end are shown.
@@ -252,8 +252,15 @@ pub fn describe(op: OpId, step: &Step) -> String {
     for fault in &step.faults {
         let _ = write!(line, "   (fault at raw call {}: {:?})", fault.call, fault.kind);
     }
-    if let Some(at) = step.drop_at {
-        let _ = write!(line, "   (dropped at suspension {at})");
+    match (step.drop_at, step.drop_on) {
+        (None, _) => {}
+        (Some(at), DropOn::Suspension) => {
+            let _ = write!(line, "   (dropped at suspension {at})");
+        }
+        (Some(0), DropOn::NextPoll) => line.push_str("   (dropped instead of the first poll)"),
+        (Some(at), DropOn::NextPoll) => {
+            let _ = write!(line, "   (dropped instead of the poll after suspension {at})");
+        }
     }
     if let Some((at, survivors)) = step.crash_at {
         let _ = write!(line, "   ({} at suspension {at}; {survivors})", survivors.event());

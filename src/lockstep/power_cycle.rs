@@ -1,11 +1,11 @@
 //! One power cycle: the clients, and what they and the twin say of each other.
 
-use super::scope::{Ended, disturbed};
+use super::scope::{Ended, disturbed, is_never_polled};
 use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
-use crate::device::{Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, CrashPolicy, Ending, FaultClass, SimDisk};
+use crate::device::{Buffer, Device, DeviceError, WriteOptions};
+use crate::disk::{CallReport, CrashPolicy, Ending, SimDisk};
 use crate::exec::Halt;
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
@@ -29,6 +29,14 @@ pub(super) enum Stop {
     Reopen(OpId),
     /// Something is wrong.
     Diverged(OpId, Violation),
+}
+
+/// What came of a request, if it was not cut short.
+enum Performed {
+    /// It has ended, and the twin was told.
+    Ended,
+    /// Its future was dropped before it was polled.
+    NeverPolled,
 }
 
 /// A run under way, shared by its clients.
@@ -311,12 +319,11 @@ impl<'a> Session<'a> {
         // A future that was dropped is gone before anybody is told.
         let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
         match ended {
-            Ended::Done(()) => {}
-            Ended::Dropped if begun.get() => {
-                self.inner().stats.happened(FaultClass::Dropped, true);
-                self.demand(op, self.cancelled(op));
+            Ended::Done(Performed::Ended) => {}
+            Ended::Done(Performed::NeverPolled) => {
+                self.dropped(op, step, Some(Outcome::NeverPolled));
             }
-            Ended::Dropped => {}
+            Ended::Dropped => self.dropped(op, step, begun.get().then_some(Outcome::Cancelled)),
             Ended::Crashed(policy) => self.end_cycle(Stop::Crash(op, policy)).await,
         }
         let mut inner = self.inner();
@@ -329,6 +336,29 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Has the device make the future of a request, and drops it before it is polled.
+    #[cold]
+    fn make_and_drop<D: Device>(
+        &self,
+        device: &D,
+        (op, request): (OpId, Request),
+        buffer: &mut Buffer<'_>,
+    ) {
+        if let Request::Write { offset, .. } = request {
+            self.inner().twin.fill(op, offset, buffer.as_mut_slice());
+        }
+        self.in_device(|| match request {
+            Request::Read { offset, .. } => drop(device.read(offset, buffer.as_mut())),
+            Request::Write { offset, fua, .. } => {
+                drop(device.write(offset, buffer.as_ref(), WriteOptions { fua }));
+            }
+            Request::Trim { offset, length } => drop(device.trim(offset, length)),
+            Request::Flush => drop(device.flush()),
+            Request::Barrier => drop(device.barrier()),
+            Request::Close => drop(device.close()),
+        });
+    }
+
     /// Makes the request, and tells the twin.
     async fn perform<D: Device>(
         &self,
@@ -337,7 +367,7 @@ impl<'a> Session<'a> {
         step: &Step,
         request: Request,
         begun: &Cell<bool>,
-    ) {
+    ) -> Performed {
         let size = match request {
             Request::Read { length, .. } | Request::Write { length, .. } => length,
             _ => 0,
@@ -347,9 +377,9 @@ impl<'a> Session<'a> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let allocated = self.device(op, pin!(device.allocate_buffer(size))).await;
         if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
-            return;
+            return Performed::Ended;
         }
-        let Ok(mut buffer) = allocated else { return };
+        let Ok(mut buffer) = allocated else { return Performed::Ended };
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
@@ -364,6 +394,10 @@ impl<'a> Session<'a> {
             log.began(op, request);
             twin.begin(op, request);
             begun.set(true);
+        }
+        if is_never_polled(step) {
+            self.make_and_drop(device, (op, request), &mut buffer);
+            return Performed::NeverPolled;
         }
         let result = match request {
             Request::Read { offset, .. } => {
@@ -383,6 +417,7 @@ impl<'a> Session<'a> {
             Request::Close => self.device(op, pin!(device.close())).await,
         };
         self.ended(op, request, result, buffer.as_slice());
+        Performed::Ended
     }
 
     /// Whether the operation can go on with the buffer that it has got.
@@ -430,17 +465,26 @@ impl<'a> Session<'a> {
     /// The process has died: the requests under way will never answer.
     pub(super) fn cancel_all(&self) -> Result<(), (OpId, Violation)> {
         let under_way: SmallVec<[OpId; 4]> = self.inner().doing.with_device().collect();
-        under_way.into_iter().try_for_each(|op| self.cancelled(op).map_err(|it| (op, it)))
+        let cancel = |op| self.cancelled(op, Outcome::Cancelled).map_err(|it| (op, it));
+        under_way.into_iter().try_for_each(cancel)
+    }
+
+    /// The future of this step was dropped, with this `outcome` if the request had begun.
+    fn dropped(&self, op: OpId, step: &Step, outcome: Option<Outcome<'_>>) {
+        self.inner().stats.dropped(step);
+        if let Some(outcome) = outcome {
+            self.demand(op, self.cancelled(op, outcome));
+        }
     }
 
     /// The future of a request is gone, and nobody hears of its answer.
-    fn cancelled(&self, op: OpId) -> Result<(), Violation> {
+    fn cancelled(&self, op: OpId, outcome: Outcome<'_>) -> Result<(), Violation> {
         let mut inner = self.inner();
         self.note_facts(&mut inner);
         let Inner { twin, log, stats, report, .. } = &mut *inner;
         self.end_calls(op, Ending::Dropped, log, report);
         stats.ended(report, false);
-        let judged = self.with_evidence(report, |it| twin.end(op, Outcome::Cancelled, it));
+        let judged = self.with_evidence(report, |it| twin.end(op, outcome, it));
         log.cancelled(op);
         judged
     }

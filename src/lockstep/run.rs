@@ -3,7 +3,7 @@
 use super::opening::{judge_description, judge_opening};
 use super::power_cycle::{Inner, Session, Stop, UNREAD};
 use super::quiet;
-use super::scope::{Ended, disturbed};
+use super::scope::{Ended, disturbed, is_never_polled};
 use super::subject::Subject;
 use super::trace::Log;
 use super::waiting::{hang, panicked};
@@ -83,7 +83,7 @@ pub(super) fn run<S: Subject>(
     scenario: &Scenario,
     (options, memory): (Options, &mut Vec<u8>),
 ) -> Report {
-    let mut runtime = Runtime::new(RandomSchedule::new(scenario.schedule));
+    let mut runtime = Runtime::new(RandomSchedule::with_needless_polls(scenario.schedule));
     let log = Log::new(options.trace, std::mem::take(memory));
     let judged = (promises, options.report_media_errors);
     let session = Session::new(scenario, disk, twin, log, judged, runtime.halt());
@@ -120,6 +120,7 @@ pub(super) fn run<S: Subject>(
     let (digest, trace, logged) = log.finish();
     *memory = logged;
     (stats.scenarios, stats.steps) = (1, runtime.steps());
+    stats.needless_polls = runtime.needless_polls();
     (stats.calls, stats.stray_calls) = (disk.calls(), disk.stray_calls());
     stats.tasks = disk.tasks();
     let verdict = match verdict {
@@ -387,9 +388,13 @@ impl<S: Subject> Run<'_, '_, S> {
             let ended = {
                 let opening = pin!(subject.open(&world, spec));
                 let opening = pin!(session.device(op, opening));
-                self.drive(OPENING, disturbed(step, opening))?
+                if is_never_polled(step) {
+                    Ended::Dropped
+                } else {
+                    self.drive(OPENING, disturbed(step, opening))?
+                }
             };
-            step = &undisturbed;
+            let disturbing = std::mem::replace(&mut step, &undisturbed);
             attempts += 1;
             match ended {
                 Ended::Done(opened) => {
@@ -407,6 +412,7 @@ impl<S: Subject> Run<'_, '_, S> {
                     session.disk.reopened();
                 }
                 Ended::Dropped => {
+                    session.inner().stats.dropped(disturbing);
                     session.disk.end(op, true);
                 }
                 Ended::Crashed(policy) => {

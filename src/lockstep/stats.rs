@@ -2,6 +2,7 @@
 
 use crate::disk::{CallReport, FaultClass, FaultKind};
 use crate::model::Checks;
+use crate::scenario::Step;
 
 /// How often a class of faults occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Stats {
     pub stray_calls: u64,
     /// Steps of the executor.
     pub steps: u64,
+    /// Steps that polled a task which nobody had woken.
+    pub needless_polls: u64,
     /// How often each class of faults occurred.
     pub faults: FaultCounts,
     /// How often each clause was checked.
@@ -88,6 +91,7 @@ impl Stats {
         self.tasks_after_close += other.tasks_after_close;
         self.stray_calls += other.stray_calls;
         self.steps += other.steps;
+        self.needless_polls += other.needless_polls;
         self.faults.add(&other.faults);
         self.checks.add(&other.checks);
     }
@@ -119,6 +123,13 @@ impl Stats {
                 _ => report.calls > fault.call + 1,
             };
             self.faults.count(fault.kind.class(), consequential);
+        }
+    }
+
+    /// The future of this step was dropped.
+    pub(super) fn dropped(&mut self, step: &Step) {
+        if let Some(class) = step.dropped() {
+            self.happened(class, true);
         }
     }
 

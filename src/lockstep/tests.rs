@@ -3,6 +3,7 @@ use crate::scenario::{Op, Profile, Step, generate};
 
 mod check;
 mod description;
+mod drops;
 mod explain;
 mod media;
 mod model_device;

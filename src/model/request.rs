@@ -116,6 +116,10 @@ pub enum Outcome<'a> {
     },
     /// The future was dropped before the device answered.
     Cancelled,
+    /// The future was dropped before it was polled. A device that [makes its own
+    /// calls](super::Promises::own_calls) has done nothing then. Another may have begun when the
+    /// future was made, so that this is the same as [`Cancelled`](Self::Cancelled).
+    NeverPolled,
 }
 
 /// A raw call that failed: a reason for a request that was under way then to fail too.

@@ -10,6 +10,7 @@ mod lies;
 mod limits;
 mod model_device;
 mod naming;
+mod never_polled;
 mod promises;
 mod reads;
 mod reference;

@@ -193,8 +193,8 @@ impl Twin {
     ) -> Result<(), Violation> {
         let began = self.legal.times(op).began;
         let now = self.tick();
-        let adrift = matches!(outcome, Outcome::Cancelled) && !self.promises.own_calls;
-        if adrift {
+        let dropped = !matches!(outcome, Outcome::Answered { .. });
+        if dropped && !self.promises.own_calls {
             self.legal.drop_adrift(op, now);
         } else {
             self.legal.end(op, now);
@@ -218,7 +218,11 @@ impl Twin {
         }
         let (result, data) = match outcome {
             Outcome::Answered { result, data } => (result, data),
-            Outcome::Cancelled => {
+            Outcome::NeverPolled if self.promises.own_calls => {
+                self.withdraw(op);
+                return Ok(());
+            }
+            Outcome::Cancelled | Outcome::NeverPolled => {
                 self.state.dropped(op);
                 if let Some(error) = evidence.sync_error {
                     self.owe_failed_sync(FailedSync { error, since: now, in_flight: None });
@@ -347,11 +351,17 @@ impl Twin {
             }
             // A request that somebody else carries out may have been when it was refused.
             Err(DeviceError::Closed) if !self.promises.own_calls => {}
-            Err(DeviceError::Closed | DeviceError::ReadOnly) => {
-                self.legal.withdraw(op, changes);
-                self.log[op as usize].changes = 0..0;
-            }
+            Err(DeviceError::Closed | DeviceError::ReadOnly) => self.withdraw(op),
             Err(_) => self.unmendable(op, evidence),
+        }
+    }
+
+    /// `op` turned out to do nothing.
+    fn withdraw(&mut self, op: OpId) {
+        let changes = std::mem::replace(&mut self.log[op as usize].changes, 0..0);
+        self.legal.withdraw(op, changes);
+        if self.state.closing == Some(op) {
+            self.state.closing = None;
         }
     }
 

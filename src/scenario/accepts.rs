@@ -207,10 +207,10 @@ impl Accepts {
     /// Faults of these classes are never drawn for the device. Faults that its
     /// [promises](crate::model::Promises) rule out need not be listed.
     ///
-    /// Without [`FaultClass::Dropped`] no future is dropped. Without [`FaultClass::Crash`] the
-    /// power never fails, and the device is reopened instead. Without [`FaultClass::CrashInOpen`]
-    /// the power never fails while the device is being opened, nor does the process die. Without
-    /// [`FaultClass::Kill`] the process never dies.
+    /// Without [`FaultClass::Dropped`] no future is dropped, at whatever moment. Without
+    /// [`FaultClass::Crash`] the power never fails, and the device is reopened instead. Without
+    /// [`FaultClass::CrashInOpen`] the power never fails while the device is being opened, nor does
+    /// the process die. Without [`FaultClass::Kill`] the process never dies.
     #[must_use]
     pub fn without_faults(self, classes: &[FaultClass]) -> Self {
         Self { without: classes.iter().copied().collect(), ..self }

@@ -29,7 +29,7 @@
 //! |---|---|
 //! | 0, 1 | what it does, and for which client |
 //! | 2, 3, 4 | where: near what, how many blocks, and how far from it |
-//! | 5 | after how many suspensions the future is dropped |
+//! | 5 | after how many suspensions the future is dropped; 128 more if instead of its next poll |
 //! | 6, 7, 8–15 | after how many the power fails, what survives, and the seed of that |
 //! | 16, 17, 18–23 | a fault: its kind, the raw call that meets it, and its parameter |
 //!

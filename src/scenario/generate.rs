@@ -4,7 +4,7 @@
 //! often, and where on the device it works, and only then the operations. So some scenarios are all
 //! flushes, some never crash, some have every client on the same block.
 
-use super::{Accepts, DeviceSpec, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario, Step, VERSION};
+use super::{Accepts, DeviceSpec, DropOn, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario, Step, VERSION};
 use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
@@ -204,7 +204,7 @@ impl<'a> Generator<'a> {
             } else {
                 often
             },
-            drops: often_if(heavy || rng.chance(1, 4), 48, accepts.takes(FaultClass::Dropped)),
+            drops: often_if(heavy || rng.chance(1, 4), 64, accepts.takes(FaultClass::Dropped)),
             crashes: often_if(heavy || rng.chance(1, 3), 40, true),
             kinds,
             clients,
@@ -290,8 +290,7 @@ impl<'a> Generator<'a> {
         }
         self.take_time(&mut step);
         if self.crash.below(1024) < swarm.drops {
-            step.drop_at = Some(self.suspensions());
-            self.drop_after_the_effect(device, &mut step);
+            self.drop_future(device, &mut step);
         }
         if self.crash.below(1024) < swarm.crashes {
             let (at, survivors) = (self.suspensions(), self.survivors(swarm));
@@ -314,6 +313,21 @@ impl<'a> Generator<'a> {
         };
         if step.faults.is_empty() && self.accepts.takes(kind.class()) {
             step.faults.push(Fault { call, kind });
+        }
+    }
+
+    /// Drops the future of a step: at a suspension, after a wake-up, or before the first poll.
+    fn drop_future(&mut self, device: &DeviceSpec, step: &mut Step) {
+        step.drop_at = Some(self.suspensions());
+        let drawn = self.crash.weighted(&[8, 6, 1]);
+        if drawn == 0 {
+            self.drop_after_the_effect(device, step);
+            return;
+        }
+        let at = if drawn == 1 { step.drop_at } else { Some(0) };
+        let sooner = Step { drop_at: at, drop_on: DropOn::NextPoll, ..step.clone() };
+        if sooner.dropped().is_some_and(|class| self.accepts.takes_drop(class)) {
+            *step = sooner;
         }
     }
 

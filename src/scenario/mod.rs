@@ -22,7 +22,7 @@ pub use generate::{Profile, generate, generate_for};
 pub use text::{ScenarioError, parse, print};
 
 use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};
-use crate::disk::{CrashPolicy, Fault};
+use crate::disk::{CrashPolicy, Fault, FaultClass};
 use crate::model::{Kind, Request};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -233,9 +233,13 @@ pub struct Step {
     /// The faults that its raw calls meet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// How often its future may be suspended before it is dropped.
+    /// How often its future may be suspended before it is dropped. A poll that nobody asked for
+    /// suspends it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_at: Option<u32>,
+    /// When it is dropped once it was suspended that often.
+    #[serde(default, skip_serializing_if = "DropOn::is_suspension")]
+    pub drop_on: DropOn,
     /// How often its future may be suspended before the power fails, and what survives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crash_at: Option<(u32, CrashPolicy)>,
@@ -244,6 +248,25 @@ pub struct Step {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn is_first(client: &u8) -> bool {
     *client == 0
+}
+
+/// When a future is dropped that was suspended as often as [`Step::drop_at`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DropOn {
+    /// At the suspension itself. So nothing else has happened meanwhile, and one that is never
+    /// suspended is never dropped.
+    #[default]
+    Suspension,
+    /// Instead of the next poll: what it waited for was granted, and it has not seen that yet.
+    /// After no suspension at all, the next poll is the first: the future is made and never polled.
+    NextPoll,
+}
+
+impl DropOn {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    fn is_suspension(&self) -> bool {
+        *self == Self::Suspension
+    }
 }
 
 /// What a file says of an operation, before it is checked.
@@ -258,6 +281,8 @@ struct RawStep {
     #[serde(default)]
     drop_at: Option<u32>,
     #[serde(default)]
+    drop_on: DropOn,
+    #[serde(default)]
     crash_at: Option<(u32, CrashPolicy)>,
 }
 
@@ -265,7 +290,7 @@ impl TryFrom<RawStep> for Step {
     type Error = String;
 
     fn try_from(raw: RawStep) -> Result<Self, String> {
-        let RawStep { client, op, faults, drop_at, crash_at } = raw;
+        let RawStep { client, op, faults, drop_at, drop_on, crash_at } = raw;
         if client >= MAX_CLIENTS {
             return Err(format!("client {client}: there are at most {MAX_CLIENTS}, from 0"));
         }
@@ -279,14 +304,35 @@ impl TryFrom<RawStep> for Step {
         {
             return Err(format!("{length} bytes in one transfer: at most {}", 2 * MAX_TRANSFER));
         }
-        Ok(Self { client, op, faults, drop_at, crash_at })
+        Ok(Self { client, op, faults, drop_at, drop_on, crash_at })
     }
 }
 
 impl Step {
     /// An operation of the first client, undisturbed.
     pub fn new(op: Op) -> Self {
-        Self { client: 0, op, faults: Vec::new(), drop_at: None, crash_at: None }
+        Self {
+            client: 0,
+            op,
+            faults: Vec::new(),
+            drop_at: None,
+            drop_on: DropOn::Suspension,
+            crash_at: None,
+        }
+    }
+
+    /// What the dropping of its future counts as, if it is to be dropped.
+    pub fn dropped(&self) -> Option<FaultClass> {
+        Some(match (self.drop_at?, self.drop_on) {
+            (_, DropOn::Suspension) => FaultClass::Dropped,
+            (0, DropOn::NextPoll) => FaultClass::DroppedUnpolled,
+            (_, DropOn::NextPoll) => FaultClass::DroppedAwake,
+        })
+    }
+
+    /// Has its future run to its end.
+    pub(crate) fn keep(&mut self) {
+        (self.drop_at, self.drop_on) = (None, DropOn::Suspension);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What lives in the zoo, class by class.
 
 use super::Variant::{
-    Bounds, Cache, Calls, Contention, Headers, LockOutlivesCrash, Plain, PunchHole, RealFile,
-    Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
+    Bounds, Cache, Calls, Contention, FairLock, Headers, LockOutlivesCrash, Plain, PunchHole,
+    RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
 };
+use super::fair_lock::Bug as F;
 use super::{Class, ZooDevice};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
 use super::{headers::Bug as H, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S};
@@ -238,6 +239,12 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "one slot for the wakers of many: AtomicWaker misused";
         "queue-jumped" Contention(T::QueueJumped),
             "a fast path past those who wait: barging, as unfair locks have it";
+        "first-waker-kept" FairLock(Some(F::FirstWakerKept)),
+            "a waker stored at the first poll and not renewed: classic in futures by hand";
+        "needless-poll-believed" FairLock(Some(F::NeedlessPollTakenForTurn)),
+            "a second poll taken for the wake-up: a future by hand without a flag";
+        "turn-lost-when-dropped" FairLock(Some(F::TurnLostWhenDropped)),
+            "a lock handed to a future that is dropped before it sees it: classic of fair locks";
     }
     Reopen {
         "size-from-file" SizeFromFile,
@@ -272,6 +279,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "a cache that honours the contract";
         "read-cache" Cache(None),
             "what was read is kept in memory until it is written";
+        "fair-lock" FairLock(None),
+            "a lock that is handed over on release, also by a future that is dropped";
         "punch-hole" PunchHole,
             "every trim punches a hole";
         "sector-pieces" Calls(C::SectorPieces),

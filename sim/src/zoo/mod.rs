@@ -12,6 +12,7 @@ mod cache;
 mod calls;
 mod catalogue;
 mod contention;
+mod fair_lock;
 mod files;
 mod headers;
 mod memory;
@@ -42,6 +43,7 @@ enum Variant {
     Syncs(syncs::Bug),
     Bounds(bounds::Bug),
     Contention(contention::Bug),
+    FairLock(Option<fair_lock::Bug>),
     Headers(headers::Bug),
     Cache(Option<cache::Bug>),
     WriteBack(Option<write_back::Bug>),
@@ -209,6 +211,7 @@ impl Subject for BugSubject {
             Variant::Syncs(bug) => wrap(syncs::Syncs::new(inner, bug, memory)),
             Variant::Bounds(bug) => wrap(bounds::Bounds::new(inner, bug)),
             Variant::Contention(bug) => wrap(contention::Contention::new(inner, bug, buffers)),
+            Variant::FairLock(bug) => wrap(fair_lock::InTurn::new(inner, bug)),
             Variant::Headers(bug) => wrap(headers::Headers::new(inner, bug, memory)),
             Variant::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
             Variant::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),

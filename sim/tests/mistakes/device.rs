@@ -8,6 +8,7 @@ use blocktwin::device::{
 };
 use blocktwin::file::BackingFile;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -133,21 +134,26 @@ impl Device for MistakenDevice {
         self.inner.write(offset, buffer, options).await
     }
 
-    async fn flush(&self) -> Result<(), DeviceError> {
-        match self.mistake {
-            _ if self.closed.load(Ordering::Relaxed) => self.inner.flush().await,
-            Mistake::NeverFlushes => Ok(()),
-            Mistake::JoinsFlushes if self.flushing.swap(true, Ordering::Relaxed) => Ok(()),
-            Mistake::JoinsFlushes => {
-                let flushed = self.inner.flush().await;
-                self.flushing.store(false, Ordering::Relaxed);
-                flushed
+    fn flush(&self) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        let is_made = self.mistake == Mistake::JoinsFlushesThatAreMade;
+        let joins_one = is_made && self.flushing.swap(true, Ordering::Relaxed);
+        async move {
+            match self.mistake {
+                _ if self.closed.load(Ordering::Relaxed) => self.inner.flush().await,
+                Mistake::NeverFlushes => Ok(()),
+                _ if joins_one => Ok(()),
+                Mistake::JoinsFlushes if self.flushing.swap(true, Ordering::Relaxed) => Ok(()),
+                Mistake::JoinsFlushes | Mistake::JoinsFlushesThatAreMade => {
+                    let flushed = self.inner.flush().await;
+                    self.flushing.store(false, Ordering::Relaxed);
+                    flushed
+                }
+                Mistake::ForgetsFailedSync => match self.inner.flush().await {
+                    Err(DeviceError::SyncFailed) => Ok(self.inner.file().sync_data().await?),
+                    flushed => flushed,
+                },
+                _ => self.inner.flush().await,
             }
-            Mistake::ForgetsFailedSync => match self.inner.flush().await {
-                Err(DeviceError::SyncFailed) => Ok(self.inner.file().sync_data().await?),
-                flushed => flushed,
-            },
-            _ => self.inner.flush().await,
         }
     }
 

@@ -49,6 +49,8 @@ pub(crate) enum Mistake {
     TakesSectorsForWhole,
     /// Leaves a flush to the one that is under way, and one that was dropped is so for ever.
     JoinsFlushes,
+    /// The same, and a flush is under way as soon as its future is made.
+    JoinsFlushesThatAreMade,
     /// Flushes nothing.
     NeverFlushes,
     /// Has nothing to sync as long as it has written nothing itself.

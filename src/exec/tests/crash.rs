@@ -122,7 +122,7 @@ fn schedule_clock_and_steps_go_on_across_power_cycles() {
 }
 
 #[test]
-fn a_stale_waker_is_at_worst_a_spurious_poll() {
+fn a_waker_that_outlives_its_task_does_no_harm() {
     let stale = RefCell::new(None::<Waker>);
     let polls = Cell::new(0);
     let mut runtime = Runtime::new(FirstReady::new());
@@ -152,7 +152,7 @@ fn a_stale_waker_is_at_worst_a_spurious_poll() {
     assert_eq!(polls.get(), 1);
     wake(); // a slot that is used again
     assert!(executor.run(10).is_err());
-    assert_eq!(polls.get(), 2);
+    assert_eq!(polls.get(), 1);
 
     drop(executor);
     drop(runtime);

@@ -6,8 +6,10 @@ mod detached;
 mod foreign;
 mod join;
 mod many;
+mod needless;
 mod panics;
 mod time;
+mod wakers;
 
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};

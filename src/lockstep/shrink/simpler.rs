@@ -4,7 +4,7 @@
 use crate::device::Geometry;
 use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
 use crate::model::Request;
-use crate::scenario::{Accepts, DeviceSpec, Op, Scenario, Step, Trim};
+use crate::scenario::{Accepts, DeviceSpec, DropOn, Op, Scenario, Step, Trim};
 use std::ops::RangeInclusive;
 
 /// Of so many operations at most, orders are tried out.
@@ -16,7 +16,7 @@ pub(super) fn scenarios(scenario: &Scenario, accepts: &Accepts) -> Vec<Scenario>
     let mut simpler = Vec::new();
     simpler.extend(fewer_clients(scenario));
     let calm: [fn(&mut Step); 3] =
-        [|step| step.faults.clear(), |step| step.drop_at = None, |step| step.crash_at = None];
+        [|step| step.faults.clear(), Step::keep, |step| step.crash_at = None];
     simpler.extend(calm.map(|calm| changed(scenario, |it| it.steps.iter_mut().for_each(calm))));
     simpler.extend(sectors_of_512(scenario));
     simpler.extend(smaller_blocks(scenario));
@@ -181,7 +181,8 @@ pub(super) fn steps(step: &Step, device: &DeviceSpec) -> Vec<Step> {
             it.faults.remove(index);
         });
     }
-    add(&|it| it.drop_at = None);
+    add(&Step::keep);
+    add(&|it| it.drop_on = DropOn::Suspension);
     add(&|it| it.crash_at = None);
     for op in ops(step.op, device) {
         add(&|it| it.op = op);
@@ -194,7 +195,9 @@ pub(super) fn steps(step: &Step, device: &DeviceSpec) -> Vec<Step> {
             add(&|it| it.faults[index] = Fault { kind, ..fault });
         }
     }
-    for at in step.drop_at.into_iter().flat_map(smaller).filter(|&at| at > 0) {
+    // After no suspension at all there is only the first poll.
+    let fewest = u32::from(step.drop_on == DropOn::Suspension);
+    for at in step.drop_at.into_iter().flat_map(smaller).filter(|&at| at >= fewest) {
         add(&|it| it.drop_at = Some(at));
     }
     if let Some((at, kept)) = step.crash_at {

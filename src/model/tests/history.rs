@@ -253,6 +253,12 @@ impl History {
     }
 
     #[track_caller]
+    pub(super) fn never_polled(mut self, op: OpId) -> Self {
+        legal(self.end(op, Outcome::NeverPolled));
+        self
+    }
+
+    #[track_caller]
     pub(super) fn returns(mut self, op: OpId, first: u64, held: &[Held]) -> Self {
         legal(self.end_read(op, first, held));
         self

@@ -69,10 +69,17 @@ impl Accepts {
             };
             step.faults = step.faults.iter().copied().filter_map(fit).collect();
         }
-        step.drop_at = step.drop_at.filter(|_| self.takes(FaultClass::Dropped));
+        if step.dropped().is_some_and(|class| !self.takes_drop(class)) {
+            step.keep();
+        }
         let crashes = step.crash_at.filter(|&(_, policy)| self.takes_crash_in(step.op, policy));
         step.crash_at = crashes.map(|(at, survivors)| (at, self.fit_survivors(survivors)));
         step
+    }
+
+    /// Whether futures may be dropped at such a moment.
+    pub(in crate::scenario) fn takes_drop(&self, class: FaultClass) -> bool {
+        self.takes(FaultClass::Dropped) && self.takes(class)
     }
 
     fn fit_op(&self, op: Op, spec: &DeviceSpec) -> Op {

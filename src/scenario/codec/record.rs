@@ -1,6 +1,6 @@
 //! The records: what the clients do, and what happens to them.
 
-use super::super::{DeviceSpec, MAX_FAULTS, Op, Step};
+use super::super::{DeviceSpec, DropOn, MAX_FAULTS, Op, Step};
 use super::RECORD;
 use super::bytes::{Reader, Writer, put};
 use super::fault::{fault, numbers, survivors};
@@ -56,6 +56,9 @@ const PARAMETER_BITS: u32 = 48;
 /// Most suspensions before a future is dropped or the power fails; larger numbers mean never.
 const MOST_SUSPENSIONS: u8 = 24;
 
+/// Added to the suspensions before a future is dropped, if it is dropped instead of its next poll.
+const NEXT_POLL: u8 = 0x80;
+
 impl Code {
     fn new(number: u8, durability: bool) -> Self {
         if let Some(&code) = CODES.get(usize::from(number)) {
@@ -85,11 +88,13 @@ pub(super) fn decode(bytes: Reader<'_>, header: &Header, last: Option<&mut Step>
         return None;
     };
     let first = fault(bytes.byte(16), bytes.byte(17), bytes.number(18, 6));
+    let (drop_at, drop_on) = dropped(bytes.byte(5));
     Some(Step {
         client: bytes.byte(1) % header.clients,
         op,
         faults: first.into_iter().collect(),
-        drop_at: suspensions(bytes.byte(5)),
+        drop_at,
+        drop_on,
         crash_at: suspensions(bytes.byte(6)).map(|at| (at, survivors_in(bytes))),
     })
 }
@@ -140,6 +145,14 @@ fn at(mut op: Op, range: (u64, u64), device: &DeviceSpec) -> Op {
     op
 }
 
+/// When the future is dropped, if ever.
+fn dropped(number: u8) -> (Option<u32>, DropOn) {
+    match number.checked_sub(NEXT_POLL) {
+        Some(at @ 0..=MOST_SUSPENSIONS) => (Some(at.into()), DropOn::NextPoll),
+        _ => (suspensions(number), DropOn::Suspension),
+    }
+}
+
 /// After how many suspensions, if ever.
 fn suspensions(number: u8) -> Option<u32> {
     (1..=MOST_SUSPENSIONS).contains(&number).then_some(number.into())
@@ -163,7 +176,10 @@ pub(super) fn encode(step: &Step, device: &DeviceSpec, bytes: &mut Writer) {
     if let Some(Some(place)) = &place {
         record[2..5].copy_from_slice(&[place.near, place.blocks, place.distance]);
     }
-    record[5] = step.drop_at.map_or(0, byte);
+    record[5] = match step.drop_on {
+        DropOn::Suspension => step.drop_at.map_or(0, byte),
+        DropOn::NextPoll => step.drop_at.map_or(0, |at| byte(at).saturating_add(NEXT_POLL)),
+    };
     if failure.is_none() {
         put_failure(record, step.crash_at);
     }

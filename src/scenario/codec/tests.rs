@@ -6,7 +6,7 @@ use super::{FLAVOUR, HEADER, MOST_STEPS, RECORD, decode, encode, same_run};
 use crate::disk::FaultClass;
 use crate::lockstep::{Verdict, run};
 use crate::rng::{Purpose, Rng};
-use crate::scenario::{MAX_CLIENTS, Op, Profile, Scenario, Step, generate, parse, print};
+use crate::scenario::{DropOn, MAX_CLIENTS, Op, Profile, Scenario, Step, generate, parse, print};
 use arbitrary::{Arbitrary, Unstructured};
 
 /// Random bytes, so many of them.
@@ -66,7 +66,9 @@ fn every_generated_scenario_is_encoded() {
 #[test]
 fn what_cannot_be_encoded_is_refused() {
     let generated = generate(1, Profile::Default);
-    let changes: [fn(&mut Scenario); 6] = [
+    let changes: [fn(&mut Scenario); 8] = [
+        |it| (it.steps[0].drop_at, it.steps[0].drop_on) = (Some(25), DropOn::NextPoll),
+        |it| (it.steps[0].drop_at, it.steps[0].drop_on) = (Some(0), DropOn::Suspension),
         |it| it.steps = vec![Step::new(Op::Flush); MOST_STEPS + 1],
         |it| it.steps[0].drop_at = Some(1000),
         |it| it.steps[0].client = MAX_CLIENTS,
@@ -78,6 +80,23 @@ fn what_cannot_be_encoded_is_refused() {
         let mut scenario = generated.clone();
         change(&mut scenario);
         assert_eq!(encode(&scenario), None, "{scenario:?}");
+    }
+}
+
+/// The numbers up to 127 have always meant this; those from 128 on meant nothing once.
+#[test]
+fn a_byte_says_when_a_future_is_dropped() {
+    for number in 0..=u8::MAX {
+        let mut bytes = [0; HEADER + RECORD];
+        bytes[HEADER + 5] = number;
+        let step = decode(&bytes).steps.remove(0);
+        let expected = match number {
+            1..=24 => (Some(u32::from(number)), DropOn::Suspension),
+            128..=152 => (Some(u32::from(number) - 128), DropOn::NextPoll),
+            _ => (None, DropOn::Suspension),
+        };
+        assert_eq!((step.drop_at, step.drop_on), expected, "{number}");
+        assert_round_trip(&decode(&bytes));
     }
 }
 

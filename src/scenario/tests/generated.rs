@@ -2,7 +2,8 @@
 
 use crate::disk::{CrashPolicy, FaultClass, FaultKind};
 use crate::scenario::{
-    DeviceSpec, MAX_FAULTS, MAX_TRANSFER, Op, Profile, Scenario, Step, Trim, generate, parse, print,
+    DeviceSpec, DropOn, MAX_FAULTS, MAX_TRANSFER, Op, Profile, Scenario, Step, Trim, generate,
+    parse, print,
 };
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -88,8 +89,14 @@ fn every_fault_occurs() {
         it.steps.iter().flat_map(|step| &step.faults).map(|fault| fault.kind.class()).collect()
     };
     // What is not a fault of a raw call is tested beside it.
-    let from_outside =
-        [FaultClass::Dropped, FaultClass::Crash, FaultClass::CrashInOpen, FaultClass::Kill];
+    let from_outside = [
+        FaultClass::Dropped,
+        FaultClass::DroppedUnpolled,
+        FaultClass::DroppedAwake,
+        FaultClass::Crash,
+        FaultClass::CrashInOpen,
+        FaultClass::Kill,
+    ];
     let mut of_calls = FaultClass::ALL.to_vec();
     of_calls.retain(|class| !from_outside.contains(class));
     for profile in Profile::ALL {
@@ -114,6 +121,23 @@ fn every_crash_occurs() {
         let expected = if profile == Profile::Hostile { 3 } else { 0 };
         assert_eq!(damaging.len(), expected, "{profile:?}: {damaging:?}");
         assert_eq!(occurring(profile, disturbances).len(), 4, "{profile:?}");
+    }
+}
+
+#[test]
+fn every_moment_to_drop_a_future_occurs() {
+    let drops = |it: &Scenario| -> Vec<(FaultClass, Option<u32>)> {
+        let dropped = |step: &Step| Some((step.dropped()?, step.drop_at.filter(|&at| at <= 4)));
+        it.steps.iter().filter_map(dropped).collect()
+    };
+    for profile in Profile::ALL {
+        let found = occurring(profile, drops);
+        assert!(found.contains(&(FaultClass::DroppedUnpolled, Some(0))), "{profile:?}: {found:?}");
+        for at in 1..=4 {
+            for class in [FaultClass::Dropped, FaultClass::DroppedAwake] {
+                assert!(found.contains(&(class, Some(at))), "{profile:?}: {found:?}");
+            }
+        }
     }
 }
 
@@ -170,7 +194,9 @@ fn what_is_generated_is_what_may_be_parsed() {
         assert!(device.geometry().is_ok() && device.block_count > 0, "{device:?}");
         assert!((8..=5000).contains(&scenario.steps.len()));
         for step in &scenario.steps {
-            assert!(step.faults.len() <= MAX_FAULTS && step.drop_at != Some(0), "{step:?}");
+            assert!(step.faults.len() <= MAX_FAULTS, "{step:?}");
+            let never = step.drop_at == Some(0) && step.drop_on == DropOn::Suspension;
+            assert!(!never && (step.drop_at.is_some() || step.drop_on == DropOn::Suspension));
             if let Op::Read { length, .. } | Op::Write { length, .. } = step.op {
                 assert!(length <= 2 * MAX_TRANSFER, "{step:?}");
             }

@@ -1,10 +1,10 @@
 //! What is printed can be read, by [`parse`] and by people.
 
-use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
+use crate::disk::{CrashPolicy, Dirty, Fault, FaultClass, FaultKind};
 use crate::model::Kind;
 use crate::scenario::{
-    DeviceSpec, Expectation, ExpectedVerdict, Op, Profile, Scenario, Step, Trim, VERSION, generate,
-    parse, print,
+    DeviceSpec, DropOn, Expectation, ExpectedVerdict, Op, Profile, Scenario, Step, Trim, VERSION,
+    generate, parse, print,
 };
 
 #[track_caller]
@@ -34,6 +34,7 @@ fn disturbed() -> Step {
         op: Op::Write { offset: u64::MAX, length: 512, fua: true },
         faults: (0..).zip(kinds).map(|(call, kind)| Fault { call, kind }).collect(),
         drop_at: Some(u32::MAX),
+        drop_on: DropOn::NextPoll,
         crash_at: Some((0, CrashPolicy::Runs(u64::MAX))),
     }
 }
@@ -104,6 +105,19 @@ fn an_operation_is_a_line() {
     }
 }
 
+/// What was written when futures were only dropped at suspensions.
+#[test]
+fn what_older_files_say_of_a_drop_is_what_they_meant() {
+    let step = |text: &str| ron::from_str::<Step>(text).unwrap();
+    let dropped = step("(op: Flush, drop_at: Some(3))");
+    assert_eq!((dropped.drop_at, dropped.drop_on), (Some(3), DropOn::Suspension));
+    assert_eq!(dropped.dropped(), Some(FaultClass::Dropped));
+    let awake = step("(op: Flush, drop_at: Some(3), drop_on: NextPoll)");
+    assert_eq!(awake.dropped(), Some(FaultClass::DroppedAwake));
+    let never = step("(op: Flush, drop_at: Some(0), drop_on: NextPoll)");
+    assert_eq!(never.dropped(), Some(FaultClass::DroppedUnpolled));
+}
+
 #[test]
 fn what_is_as_usual_is_not_printed() {
     let text = round_trips(&Scenario {
@@ -113,7 +127,7 @@ fn what_is_as_usual_is_not_printed() {
         steps: vec![Step::new(Op::Write { offset: 0, length: 512, fua: false })],
         ..elaborate()
     });
-    for absent in ["note", "seed", "expect", "client", "faults", "drop_at", "crash_at", "fua"] {
+    for absent in ["note", "seed", "expect", "client", "faults", "drop", "crash_at", "fua"] {
         assert!(!text.contains(absent), "{absent} in {text}");
     }
     assert!(text.contains("    (op: Write(offset: 0, length: 512)),"), "{text}");

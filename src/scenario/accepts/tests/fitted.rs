@@ -178,9 +178,11 @@ fn faults_that_are_not_drawn_are_removed() {
     assert_eq!(gentle[2].crash_at, Some((2, CrashPolicy::Random(9))));
     let opened = fitted(unconstrained().without_faults(&[FaultClass::CrashInOpen]));
     assert!(opened[0].crash_at.is_some() && opened[2].crash_at.is_none());
+    let woken = fitted(unconstrained().without_faults(&[FaultClass::DroppedAwake]));
+    assert!(woken.iter().all(|step| step.dropped() == Some(FaultClass::Dropped)));
     let calm = fitted(unconstrained().without_faults(&[FaultClass::Crash, FaultClass::Dropped]));
     assert_eq!(calm[2].op, Op::Reopen);
-    assert!(calm.iter().all(|step| step.crash_at.is_none() && step.drop_at.is_none()));
+    assert!(calm.iter().all(|step| step.crash_at.is_none() && step.dropped().is_none()));
 }
 
 #[test]

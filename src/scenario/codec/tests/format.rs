@@ -107,5 +107,5 @@ fn numbers_that_are_mapped_stay_mapped() {
         (0..2000_u32).map(|at| at.wrapping_mul(0x9e37_79b1).to_be_bytes()[0]).collect();
     let text = print(&decode(&bytes));
     let digest = twox_hash::XxHash3_128::oneshot(text.as_bytes());
-    assert_eq!(digest, 0x9e02_7bd7_99e3_d585_08eb_26aa_2e78_6fea, "{digest:#034x}");
+    assert_eq!(digest, 0xd673_6a9f_69e5_57e7_5f32_e691_b3c3_2dc0, "{digest:#034x}");
 }
