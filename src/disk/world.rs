@@ -54,10 +54,12 @@ impl World {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it.
+    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it. An error
+    /// without an errno if the power has failed since this world was handed out.
     ///
     /// [`create`]: crate::lockstep::Subject::create
     pub fn disk(&self) -> io::Result<SimFile> {
+        self.shared.check_boot(self.boot)?;
         let mut state = self.shared.lock();
         let name = state.name_id(DISK);
         let file = state.directory.get(name);
@@ -148,12 +150,18 @@ impl World {
     /// its error. If a sync of the task fails, the next flush, `fua` write, barrier or close has to
     /// tell of it.
     ///
+    /// If the power has failed since this world was handed out, nothing is started: the future is
+    /// dropped, and the handle gives [`Aborted`](crate::exec::Aborted).
+    ///
     /// Traces and reports show the name.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: impl Into<Arc<str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
+        if self.shared.check_boot(self.boot).is_err() {
+            return Spawner::refuse(future);
+        }
         let name = name.into();
         let task = self.shared.add_task(Arc::clone(&name));
         let shared = Arc::clone(&self.shared);
@@ -179,6 +187,12 @@ impl World {
     /// What the virtual clock shows, in ticks.
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// A raw call in which the disk's own code panics.
+    #[cfg(test)]
+    pub(crate) async fn broken_call(&self) -> io::Result<()> {
+        self.call(|_, _| panic!("something is believed that is not so")).await
     }
 
     /// The heap that [`Device::allocate_buffer`](crate::device::Device::allocate_buffer) has to
@@ -252,9 +266,10 @@ impl BackingFile for SimFile {
     }
 }
 
-/// The raw call of whoever has outlived the power under which it opened its file.
+/// The raw call of whoever has outlived the power under which it opened its file or was handed its
+/// world.
 fn outlived() -> io::Error {
-    io::Error::other("this file was opened before the power failed")
+    io::Error::other("this file or world is from before the power failed")
 }
 
 impl Shared {
@@ -276,7 +291,7 @@ impl Shared {
         boot: u32,
         work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
     ) -> io::Result<T> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         let caller = self.caller();
@@ -293,27 +308,29 @@ impl Shared {
                 delays => delays,
             }
         };
-        self.wait(caller, before).await;
-        self.check_boot(boot)?;
+        self.wait(boot, caller, before).await?;
         let (result, cause) = self.effect(&mut self.lock(), |state| work(state, caller));
         // Told when the call answers, or when nobody is there to hear it any more.
-        let _told = cause.map(|cause| Told { shared: self, cause });
-        self.wait(caller, after).await;
+        let _told = cause.map(|cause| Told { shared: self, boot, cause });
+        self.wait(boot, caller, after).await?;
         result
     }
 
-    /// Lets others go ahead for so many steps.
-    async fn wait(&self, caller: Caller, steps: u32) {
+    /// Lets others go ahead for so many steps. Fails if the power does meanwhile.
+    async fn wait(&self, boot: u32, caller: Caller, steps: u32) -> io::Result<()> {
         if steps == 0 {
-            return;
+            return Ok(());
         }
         let before = self.lock().calls;
         for _ in 0..steps {
             yield_now().await;
         }
+        // The operation of this number is another one by now.
+        self.check_boot(boot)?;
         let mut state = self.lock();
         let overtaken = state.calls > before;
         state.delayed(caller, overtaken);
+        Ok(())
     }
 
     async fn read_rest(
@@ -323,7 +340,7 @@ impl Shared {
         buffer: &mut [u8],
         offset: u64,
     ) -> io::Result<()> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         self.lock().read_rest(self.caller(), file, buffer, offset);
@@ -331,13 +348,12 @@ impl Shared {
     }
 
     async fn sync(&self, boot: u32, file: Option<FileId>) -> io::Result<()> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         let caller = self.caller();
         let (before, after) = self.lock().delays(caller);
-        self.wait(caller, before).await;
-        self.check_boot(boot)?;
+        self.wait(boot, caller, before).await?;
         let begun = self.effect(&mut self.lock(), |state| state.begin_sync(caller, file));
         let syncing = begun?;
         yield_now().await;
@@ -346,8 +362,8 @@ impl Shared {
         let caller = self.caller();
         let (result, cause) =
             self.effect(&mut self.lock(), |state| state.end_sync(caller, file, &syncing));
-        let _told = cause.map(|cause| Told { shared: self, cause });
-        self.wait(caller, after).await;
+        let _told = cause.map(|cause| Told { shared: self, boot, cause });
+        self.wait(boot, caller, after).await?;
         result
     }
 
@@ -359,30 +375,44 @@ impl Shared {
 /// Tells of a failed call when it is dropped.
 struct Told<'a> {
     shared: &'a Shared,
+    boot: u32,
     cause: Cause,
 }
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
-        self.shared.lock().note_cause(&self.cause);
+        // What failed before the power did explains nothing that comes after.
+        if self.shared.check_boot(self.boot).is_ok() {
+            self.shared.lock().note_cause(&self.cause);
+        }
     }
 }
 
-/// A raw call is under way for as long as this lives.
-struct UnderWay<'a>(&'a Shared);
+/// A raw call is under way for as long as this lives and the power does not fail.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    boot: u32,
+}
 
 impl<'a> UnderWay<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        // One thread runs, and a locked instruction for every call adds up.
-        let calls = shared.under_way.load(Ordering::Relaxed);
-        shared.under_way.store(calls + 1, Ordering::Relaxed);
-        Self(shared)
+    fn new(shared: &'a Shared, boot: u32) -> Self {
+        if shared.check_boot(boot).is_ok() {
+            // One thread runs, and a locked instruction for every call adds up.
+            let calls = shared.under_way.load(Ordering::Relaxed);
+            shared.under_way.store(calls + 1, Ordering::Relaxed);
+        }
+        Self { shared, boot }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let calls = self.0.under_way.load(Ordering::Relaxed);
-        self.0.under_way.store(calls.saturating_sub(1), Ordering::Relaxed);
+        // A power failure has ended those from before it, and counts anew.
+        if self.shared.check_boot(self.boot).is_ok() {
+            let calls = self.shared.under_way.load(Ordering::Relaxed);
+            // To panic in a panic would end the process.
+            assert!(calls > 0 || std::thread::panicking(), "a call ends that has not begun");
+            self.shared.under_way.store(calls.saturating_sub(1), Ordering::Relaxed);
+        }
     }
 }

@@ -137,6 +137,9 @@ pub enum RunError {
     /// The device does not take such a scenario.
     #[error(transparent)]
     NotAccepted(#[from] NotAccepted),
+    /// The harness has panicked, and not the device. What it said, with file and line.
+    #[error("the harness itself is broken, which says nothing about the device: {0}")]
+    Broken(String),
 }
 
 impl RunError {
@@ -179,12 +182,23 @@ impl<S: Subject> Runner<S> {
 
     /// Runs one scenario.
     ///
-    /// A panic of the device is a divergence, not a panic; the panic hook still runs.
+    /// A panic of the device is a divergence, not a panic; the panic hook still runs. A panic of the
+    /// harness is [`RunError::Broken`].
     ///
     /// # Errors
     ///
     /// Where the scenario could not be run at all.
     pub fn run(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
+        let run = quiet::catch(|| self.run_uncaught(scenario, options));
+        run.unwrap_or_else(|(said, _)| {
+            // Whatever was half done is not to be used again.
+            self.heaps.clear();
+            // In one line, whatever an assertion compares.
+            Err(RunError::Broken(said.split_whitespace().collect::<Vec<_>>().join(" ")))
+        })
+    }
+
+    fn run_uncaught(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
         self.accepts.check(scenario)?;
         scenario.check_size()?;
         let spec = &scenario.device;

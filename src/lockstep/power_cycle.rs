@@ -6,7 +6,7 @@ use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Device, DeviceError, WriteOptions};
 use crate::disk::{CallReport, CrashPolicy, Ending, FaultClass, SimDisk};
-use crate::exec::Halt;
+use crate::exec::{self, Halt};
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
 use smallvec::SmallVec;
@@ -35,6 +35,9 @@ pub(super) enum Stop {
 pub(super) struct Session<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) disk: &'a SimDisk,
+    pub(super) clients: u8,
+    /// More steps than any device needs for one thing or another.
+    pub(super) step_limit: u64,
     /// The largest buffer that the heap has to give, in bytes.
     pub(super) largest: usize,
     /// How large the heap is, in bytes.
@@ -79,13 +82,15 @@ impl<'a> Session<'a> {
         (promises, report_media_errors): (Promises, bool),
         halt: Halt,
     ) -> Self {
-        let cursors = SmallVec::from_elem(0, scenario.clients().into());
+        let clients = scenario.clients();
+        let step_limit = 100_000 + 1_000 * scenario.steps.len() as u64 + scenario.delays();
+        let cursors = SmallVec::from_elem(0, clients.into());
         let inner = Inner {
             twin,
             log,
             stats: Stats::default(),
             cursors,
-            doing: Doing::new(scenario.clients()),
+            doing: Doing::new(clients),
             stop: None,
             active: 0,
             gate: false,
@@ -99,6 +104,8 @@ impl<'a> Session<'a> {
         Self {
             scenario,
             disk,
+            clients,
+            step_limit,
             largest,
             heap,
             report_media_errors,
@@ -146,11 +153,16 @@ impl<'a> Session<'a> {
         self.inner.into_inner()
     }
 
-    /// A new power cycle: nothing is under way. Gives why the last one ended.
-    pub(super) fn next_cycle(&self) -> Stop {
+    /// A new power cycle: nothing is under way. Gives why the last one ended, as it did with
+    /// `outcome`.
+    pub(super) fn next_cycle(&self, outcome: exec::Outcome) -> Stop {
         let mut inner = self.inner();
+        let all_done = inner.active == 0;
         (inner.active, inner.gate, inner.waiting) = (0, false, None);
-        inner.stop.take().unwrap_or(Stop::Finished)
+        let stop = inner.stop.take();
+        assert!(stop.is_some() || outcome == exec::Outcome::Finished, "a halt without a reason");
+        assert!(stop.is_some() || all_done, "clients are done, and operations are not");
+        stop.unwrap_or(Stop::Finished)
     }
 
     /// Ends the power cycle; the first reason counts.
@@ -262,7 +274,7 @@ impl<'a> Session<'a> {
         let found = (*cursor..steps.len()).find(|&index| steps[index].client == client);
         *cursor = found.map_or(steps.len(), |index| index + 1);
         let index = found?;
-        let op = OpId::try_from(index + 1).ok()?;
+        let op = OpId::try_from(index + 1).expect("a scenario has fewer than 2^32 operations");
         inner.active += 1;
         inner.doing.begin(client, op);
         Some((op, &steps[index]))
@@ -307,7 +319,14 @@ impl<'a> Session<'a> {
     async fn operation<D: Device>(&self, device: &D, op: OpId, step: &Step, request: Request) {
         let begun = Cell::new(false);
         // A future that was dropped is gone before anybody is told.
-        let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
+        let ended = {
+            let performing = pin!(self.perform(device, op, step, request, &begun));
+            let ended = disturbed(step, performing).await;
+            // What is dropped here is the device's.
+            self.in_device.set(true);
+            ended
+        };
+        self.in_device.set(false);
         match ended {
             Ended::Done(()) => {}
             Ended::Dropped if begun.get() => self.cancelled(op),
@@ -316,7 +335,7 @@ impl<'a> Session<'a> {
         }
         let mut inner = self.inner();
         inner.doing.end(step.client);
-        inner.active -= 1;
+        inner.active = inner.active.checked_sub(1).expect("an operation ends that had begun");
         if inner.active == 1
             && let Some(waker) = inner.waiting.take()
         {
@@ -340,11 +359,13 @@ impl<'a> Session<'a> {
         // Declared before the buffer, and so dropped after it.
         let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let allocated = self.device(op, pin!(device.allocate_buffer(size))).await;
-        if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
+        // In nobody's name, as the operation begins once it has its buffer.
+        let allocated = self.device(0, pin!(self.in_device(|| device.allocate_buffer(size)))).await;
+        let refused = allocated.as_ref().err();
+        if (size > 0 || refused.is_some()) && !self.check_allocation(op, size, refused) {
             return;
         }
-        let Ok(mut buffer) = allocated else { return };
+        let Ok(mut buffer) = allocated else { unreachable!("a refusal ends it") };
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
@@ -363,19 +384,23 @@ impl<'a> Session<'a> {
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
+                self.device(op, pin!(self.in_device(|| device.read(offset, buffer.as_mut())))).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
+                self.device(
+                    op,
+                    pin!(self.in_device(|| device.write(offset, buffer.as_ref(), options))),
+                )
+                .await
             }
             Request::Trim { offset, length } => {
-                self.device(op, pin!(device.trim(offset, length))).await
+                self.device(op, pin!(self.in_device(|| device.trim(offset, length)))).await
             }
-            Request::Flush => self.device(op, pin!(device.flush())).await,
-            Request::Barrier => self.device(op, pin!(device.barrier())).await,
-            Request::Close => self.device(op, pin!(device.close())).await,
+            Request::Flush => self.device(op, pin!(self.in_device(|| device.flush()))).await,
+            Request::Barrier => self.device(op, pin!(self.in_device(|| device.barrier()))).await,
+            Request::Close => self.device(op, pin!(self.in_device(|| device.close()))).await,
         };
         self.ended(op, request, result, buffer.as_slice());
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod broken;
 mod check;
 mod description;
 mod explain;
