@@ -46,9 +46,10 @@ enum Status {
 }
 
 fn main() -> ExitCode {
-    // The panic itself has been reported.
-    let dispatched = catch_unwind(|| dispatch(Cli::parse())).unwrap_or_else(|_| {
-        complain("this program is broken: it has panicked, which says nothing about the device");
+    let dispatched = catch_unwind(|| dispatch(Cli::parse())).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref().copied()).unwrap_or("no message");
+        complain(&format!("this program is broken, which says nothing about the device: {said}"));
         Ok(Status::Broken)
     });
     let status = dispatched.unwrap_or_else(|error| {

@@ -166,8 +166,9 @@ pub struct Runner<S> {
     heaps: Vec<Arc<BufferAllocator>>,
 }
 
-/// So many transfer heaps are kept.
+/// So many transfer heaps are kept, and so many bytes of them.
 const HEAPS: usize = 64;
+const HEAP_BYTES: usize = 64 << 20;
 
 impl<S: Subject> Runner<S> {
     /// A runner for devices like `subject` on `medium`.
@@ -232,7 +233,10 @@ impl<S: Subject> Runner<S> {
         if let Some(heap) = self.heaps.iter().find(fits) {
             return Arc::clone(heap);
         }
-        if self.heaps.len() == HEAPS {
+        let kept = |heaps: &[Arc<BufferAllocator>]| heaps.iter().map(|heap| heap.size()).sum();
+        while self.heaps.len() >= HEAPS
+            || !self.heaps.is_empty() && size.saturating_add(kept(&self.heaps)) > HEAP_BYTES
+        {
             self.heaps.remove(0);
         }
         let heap = Arc::new(BufferAllocator::new(block_size, BufferSource::new(size)));

@@ -68,6 +68,22 @@ fn no_operation_is_left_out() {
     }
 }
 
+/// A runner that takes scenarios of strangers does not keep the memory of all of them.
+#[test]
+fn few_large_heaps_are_kept() {
+    let mut runner = Runner::new(FileBacked, Medium::Memory);
+    let mut scenario = generate(1, Profile::Default);
+    scenario.steps.clear();
+    (scenario.device.sector_size, scenario.device.block_size) = (512, 512);
+    for blocks in (1..200).chain((1..200).map(|at| (32 << 11) - at)) {
+        scenario.device.heap = 512 * blocks;
+        passes(&mut runner, &scenario);
+        let kept: usize = runner.heaps.iter().map(|heap| heap.size()).sum();
+        assert!(runner.heaps.len() <= HEAPS && kept <= HEAP_BYTES, "{kept} bytes");
+    }
+    assert_eq!(runner.heaps.len(), 2);
+}
+
 #[test]
 fn a_scenario_of_nothing_passes() {
     let mut scenario = generate(1, Profile::Default);
