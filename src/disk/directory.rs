@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "a sync of the directory began before it ends")]
+    fn a_sync_does_not_end_before_it_begins() {
+        Directory::default().synced(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "no file was ever called by the name of number 0")]
+    fn a_name_that_was_never_used_has_no_number() {
+        Names::default().name(0);
+    }
+
+    #[test]
     fn a_sync_keeps_what_was_there_when_it_began() {
         let mut directory = replaced();
         let mark = directory.mark();

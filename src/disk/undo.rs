@@ -433,6 +433,29 @@ mod tests {
     }
 
     #[test]
+    fn of_several_sectors_the_right_one_has_replaced_what_was_wrong() {
+        let mut undo = Undo::default();
+        undo.record(1, SECTOR, |held| held.resize(3 * SECTOR, 0));
+        undo.replaced_corrupted(2);
+        let marks: Vec<bool> = undo.changes.iter().map(|it| it.replaced_corrupted).collect();
+        assert_eq!(marks, [false, true, false]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a change of the sector was just recorded")]
+    fn only_what_was_just_recorded_has_replaced_anything() {
+        let mut undo = Undo::default();
+        undo.record(1, SECTOR, |held| held.resize(3 * SECTOR, 0));
+        undo.replaced_corrupted(4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a length lies in no arena")]
+    fn a_length_is_no_place() {
+        place(&Change::of(1));
+    }
+
+    #[test]
     fn a_sync_that_fails_half_way_keeps_a_part_for_good() {
         let mut parts = [0; 2];
         for seed in 0..50 {

@@ -159,7 +159,7 @@ impl World {
         name: impl Into<Arc<str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        if self.shared.check_boot(self.boot).is_err() {
+        if !self.shared.is_current(self.boot) {
             return Spawner::refuse(future);
         }
         let name = name.into();
@@ -268,6 +268,7 @@ impl BackingFile for SimFile {
 
 /// The raw call of whoever has outlived the power under which it opened its file or was handed its
 /// world.
+#[cold]
 fn outlived() -> io::Error {
     io::Error::other("this file or world is from before the power failed")
 }
@@ -368,7 +369,12 @@ impl Shared {
     }
 
     fn check_boot(&self, boot: u32) -> io::Result<()> {
-        if self.boot.load(Ordering::Relaxed) == boot { Ok(()) } else { Err(outlived()) }
+        if self.is_current(boot) { Ok(()) } else { Err(outlived()) }
+    }
+
+    /// Whether the power has not failed since this boot.
+    fn is_current(&self, boot: u32) -> bool {
+        self.boot.load(Ordering::Relaxed) == boot
     }
 }
 
@@ -382,7 +388,7 @@ struct Told<'a> {
 impl Drop for Told<'_> {
     fn drop(&mut self) {
         // What failed before the power did explains nothing that comes after.
-        if self.shared.check_boot(self.boot).is_ok() {
+        if self.shared.is_current(self.boot) {
             self.shared.lock().note_cause(&self.cause);
         }
     }
@@ -396,7 +402,7 @@ struct UnderWay<'a> {
 
 impl<'a> UnderWay<'a> {
     fn new(shared: &'a Shared, boot: u32) -> Self {
-        if shared.check_boot(boot).is_ok() {
+        if shared.is_current(boot) {
             // One thread runs, and a locked instruction for every call adds up.
             let calls = shared.under_way.load(Ordering::Relaxed);
             shared.under_way.store(calls + 1, Ordering::Relaxed);
@@ -408,7 +414,7 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         // A power failure has ended those from before it, and counts anew.
-        if self.shared.check_boot(self.boot).is_ok() {
+        if self.shared.is_current(self.boot) {
             let calls = self.shared.under_way.load(Ordering::Relaxed);
             // To panic in a panic would end the process.
             assert!(calls > 0 || std::thread::panicking(), "a call ends that has not begun");

@@ -124,12 +124,19 @@ impl<'a> Session<'a> {
         op: OpId,
         mut future: Pin<&mut impl Future<Output = T>>,
     ) -> impl Future<Output = T> {
+        self.in_device.set(false);
         poll_fn(move |context| {
             let before = self.disk.enter(op);
             let polled = self.in_device(|| future.as_mut().poll(context));
             self.disk.enter(before);
             polled
         })
+    }
+
+    /// The device is about to make a future, in place: a panic is its fault from now on, until the
+    /// future is handed to [`device`](Self::device).
+    fn enter_device(&self) {
+        self.in_device.set(true);
     }
 
     /// Runs code of the device's.
@@ -360,7 +367,8 @@ impl<'a> Session<'a> {
         let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // In nobody's name, as the operation begins once it has its buffer.
-        let allocated = self.device(0, pin!(self.in_device(|| device.allocate_buffer(size)))).await;
+        self.enter_device();
+        let allocated = self.device(0, pin!(device.allocate_buffer(size))).await;
         let refused = allocated.as_ref().err();
         if (size > 0 || refused.is_some()) && !self.check_allocation(op, size, refused) {
             return;
@@ -381,26 +389,23 @@ impl<'a> Session<'a> {
             twin.begin(op, request);
             begun.set(true);
         }
+        self.enter_device();
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);
-                self.device(op, pin!(self.in_device(|| device.read(offset, buffer.as_mut())))).await
+                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
             }
             Request::Write { offset, fua, .. } => {
                 self.inner().twin.fill(op, offset, buffer.as_mut_slice());
                 let options = WriteOptions { fua };
-                self.device(
-                    op,
-                    pin!(self.in_device(|| device.write(offset, buffer.as_ref(), options))),
-                )
-                .await
+                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
             }
             Request::Trim { offset, length } => {
-                self.device(op, pin!(self.in_device(|| device.trim(offset, length)))).await
+                self.device(op, pin!(device.trim(offset, length))).await
             }
-            Request::Flush => self.device(op, pin!(self.in_device(|| device.flush()))).await,
-            Request::Barrier => self.device(op, pin!(self.in_device(|| device.barrier()))).await,
-            Request::Close => self.device(op, pin!(self.in_device(|| device.close()))).await,
+            Request::Flush => self.device(op, pin!(device.flush())).await,
+            Request::Barrier => self.device(op, pin!(device.barrier())).await,
+            Request::Close => self.device(op, pin!(device.close())).await,
         };
         self.ended(op, request, result, buffer.as_slice());
     }

@@ -195,9 +195,8 @@ impl ModelDevice {
                 None if keep == Keep::All => newest,
                 None => 0,
             };
-            let chosen = usize::try_from(chosen).expect("contents are kept in memory");
-            // The newest is what is there.
-            if let Some(bytes) = contents.get(chosen) {
+            let older = usize::try_from(chosen).ok().and_then(|chosen| contents.get(chosen));
+            if let Some(bytes) = older {
                 state.visible.write(sector * sector_size, bytes);
             }
         }

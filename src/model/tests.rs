@@ -11,6 +11,7 @@ mod limits;
 mod model_device;
 mod naming;
 mod promises;
+mod protocol;
 mod reads;
 mod reference;
 mod trims;

@@ -5,7 +5,9 @@
 //! moves no more than it is asked to. They leave room: of a million seeds a few would go over, and
 //! [`generate`](super::generate) ends those before they do.
 
-use super::{MAX_CLIENTS, MAX_FAULTS, MAX_STEPS, MAX_TRANSFER, Op, Scenario, Step, Trim};
+use super::{
+    DeviceSpec, MAX_CLIENTS, MAX_FAULTS, MAX_STEPS, MAX_TRANSFER, Op, Scenario, Step, Trim,
+};
 use crate::device::Geometry;
 use crate::disk::FaultKind;
 use crate::model::Request;
@@ -98,9 +100,16 @@ impl TooLarge {
     }
 }
 
-/// What the operations so far may cost at most.
-#[derive(Default)]
-struct Cost {
+/// What the operations so far may cost at most. It is worked out for every run, so it is quick:
+/// numbers that do not change are worked out once, and nothing is divided.
+struct Cost<'a> {
+    device: &'a DeviceSpec,
+    geometry: Geometry,
+    sector_bits: u32,
+    /// Bytes of the largest transfer that may begin.
+    heap: u64,
+    /// Bytes of the device, in whole pieces.
+    size: u64,
     trimmed: u64,
     delay: u64,
     moved: u64,
@@ -115,85 +124,101 @@ struct Cost {
     pieces: Option<BTreeSet<u64>>,
 }
 
-impl Cost {
+/// Adds, and stays at the largest number if there is no larger one.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
+impl<'a> Cost<'a> {
+    fn new(device: &'a DeviceSpec, geometry: Geometry, pieces: Option<BTreeSet<u64>>) -> Self {
+        Self {
+            device,
+            geometry,
+            sector_bits: geometry.sector_size().trailing_zeros(),
+            heap: u64::from(device.heap).next_multiple_of(device.block_size.into()),
+            size: geometry.size().div_ceil(PIECE).saturating_mul(PIECE),
+            trimmed: 0,
+            delay: 0,
+            moved: 0,
+            looks: 0,
+            changes: 0,
+            replaced: 0,
+            changed: 0,
+            touched: 0,
+            pieces,
+        }
+    }
+
     /// Adds what `step` costs.
-    fn add(&mut self, step: &Step, scenario: &Scenario, geometry: &Geometry) {
-        self.delay = self.delay.saturating_add(delays(step));
+    fn add(&mut self, step: &Step) {
+        add(&mut self.delay, delays(step));
         let request = step.op.request();
         if let Some(request) = request
             && let Some((offset, length)) = request.span()
-            && geometry.check(offset, length).is_ok()
+            && length > 0
+            && self.geometry.check(offset, length).is_ok()
         {
-            self.serve(request, (offset, length), step, scenario);
+            self.serve(request, offset, length, step);
         }
-        let replaced = self.replaced / u64::from(geometry.sector_size());
+        let replaced = self.replaced >> self.sector_bits;
         if request.is_none_or(Request::makes_durable) {
-            self.looks = self.looks.saturating_add(replaced);
+            add(&mut self.looks, replaced);
         }
         if step.op == Op::Reopen {
-            self.moved = self.moved.saturating_add(self.touched);
+            add(&mut self.moved, self.touched);
         }
-        if step.crash_at.is_some() || matches!(step.op, Op::Crash(_)) {
-            self.moved = self.moved.saturating_add(self.changed);
-            self.looks = self.looks.saturating_add(8 * replaced);
+        let is_crash = matches!(step.op, Op::Crash(_));
+        if is_crash || step.crash_at.is_some() {
+            add(&mut self.moved, self.changed);
+            add(&mut self.looks, 8 * replaced);
         }
-        if matches!(step.op, Op::Crash(_)) {
+        if is_crash {
             (self.changes, self.replaced, self.changed) = (0, 0, 0);
         }
     }
 
     /// Adds what a request costs that the device does not have to refuse.
-    fn serve(
-        &mut self,
-        request: Request,
-        (offset, length): (u64, u64),
-        step: &Step,
-        scenario: &Scenario,
-    ) {
-        let device = &scenario.device;
+    fn serve(&mut self, request: Request, offset: u64, length: u64, step: &Step) {
         let is_trim = matches!(request, Request::Trim { .. });
         // What is larger than the heap never begins.
-        let heap = u64::from(device.heap).next_multiple_of(device.block_size.into());
-        if !is_trim && length > heap {
+        if !is_trim && length > self.heap {
             return;
-        }
-        let sectors = length / u64::from(device.sector_size);
-        if !is_trim || device.trim == Trim::Scribble {
-            self.moved = self.moved.saturating_add(length);
-        }
-        if step.faults.iter().any(|fault| fault.kind == FaultKind::StaleRead) {
-            self.looks = self.looks.saturating_add(self.replaced / 512);
         }
         if is_trim {
-            self.trimmed = self.trimmed.saturating_add(length);
+            add(&mut self.trimmed, length);
         }
-        if !request.is_change() || device.read_only || length == 0 {
+        if !is_trim || self.device.trim == Trim::Scribble {
+            add(&mut self.moved, length);
+        }
+        if step.faults.iter().any(|fault| fault.kind == FaultKind::StaleRead) {
+            add(&mut self.looks, self.replaced >> self.sector_bits);
+        }
+        if !request.is_change() || self.device.read_only {
             return;
         }
-        self.looks = self.looks.saturating_add(sectors.saturating_mul(self.changes));
+        add(&mut self.looks, (length >> self.sector_bits).saturating_mul(self.changes));
         self.changes += 1;
-        self.touch(offset, length, device.block_count.saturating_mul(device.block_size.into()));
-        match device.trim {
+        self.touch(offset, length);
+        match self.device.trim {
             Trim::Ignore if is_trim => {}
             Trim::PunchHole if is_trim => {
-                self.replaced = self.replaced.saturating_add(length.min(self.touched));
-                self.looks = self.looks.saturating_add(self.touched / PIECE);
+                add(&mut self.replaced, length.min(self.touched));
+                add(&mut self.looks, self.touched / PIECE);
             }
             _ => {
                 // A misdirected write changes two places.
                 let places = 1 + u64::from(step.faults.iter().any(|it| it.kind.is_silent()));
-                self.replaced = self.replaced.saturating_add(places.saturating_mul(length));
+                add(&mut self.replaced, places.saturating_mul(length));
             }
         }
     }
 
     /// A range of the file is changed, or may be.
-    fn touch(&mut self, offset: u64, length: u64, size: u64) {
-        let most = size.div_ceil(PIECE).saturating_mul(PIECE);
+    fn touch(&mut self, offset: u64, length: u64) {
         let whole = (length / PIECE + 2).saturating_mul(PIECE);
-        self.changed = self.changed.saturating_add(whole).min(most);
+        self.changed = self.changed.saturating_add(whole).min(self.size);
         self.touched = match &mut self.pieces {
-            None => self.touched.saturating_add(whole).min(most),
+            None => self.touched.saturating_add(whole).min(self.size),
             Some(pieces) => {
                 let (first, end) = (offset / PIECE, (offset + length).div_ceil(PIECE));
                 // More of them are too many anyhow.
@@ -251,17 +276,16 @@ impl Scenario {
         if u64::from(self.device.heap) > MAX_TRANSFER {
             return Err(too_large(0, (Excess::Heap, self.device.heap.into())));
         }
-        let checked = self.check_cost(&geometry, Cost::default());
+        let checked = self.check_cost(Cost::new(&self.device, geometry, None));
         // That was quick, and may have counted some pieces of the file often.
-        checked.or_else(|_| {
-            self.check_cost(&geometry, Cost { pieces: Some(BTreeSet::new()), ..Cost::default() })
-        })
+        checked
+            .or_else(|_| self.check_cost(Cost::new(&self.device, geometry, Some(BTreeSet::new()))))
     }
 
-    fn check_cost(&self, geometry: &Geometry, mut cost: Cost) -> Result<(), TooLarge> {
+    fn check_cost(&self, mut cost: Cost<'_>) -> Result<(), TooLarge> {
         for (step, op) in self.steps.iter().zip(1..) {
             let checked = check_step(step).map_or_else(Some, |()| {
-                cost.add(step, self, geometry);
+                cost.add(step);
                 cost.excess()
             });
             if let Some((excess, found)) = checked {
