@@ -20,11 +20,12 @@ const MUTATED: u64 = 6000;
 fn seeds() -> Vec<Vec<u8>> {
     let mut paths = Vec::new();
     for directory in SEEDS {
-        let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).read_dir().unwrap();
-        paths.extend(entries.map(|entry| entry.unwrap().path()));
+        let entries =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).read_dir().expect("a directory");
+        paths.extend(entries.map(|entry| entry.expect("an entry").path()));
     }
     paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    paths.iter().map(|path| fs::read(path).expect("a file")).collect()
 }
 
 /// Numbers from a seed, by SplitMix64.
@@ -40,7 +41,7 @@ impl Numbers {
 
     /// Less than `end`.
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
+        usize::try_from(self.next() % end.max(1) as u64).expect("less than a usize")
     }
 }
 
@@ -69,7 +70,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
         start..end.map_or(bytes.len(), |it| at + it + 1)
     };
     match numbers.below(8) {
-        0 => bytes[at] = u8::try_from(numbers.below(256)).unwrap(),
+        0 => bytes[at] = u8::try_from(numbers.below(256)).expect("a byte"),
         1..=4 => {
             let digits = bytes[at..].iter().position(u8::is_ascii_digit).map(|it| at + it);
             let Some(start) = digits else { return };
@@ -172,7 +173,7 @@ fn a_run_leaves_nothing_in_the_directory_of_its_medium() {
     fs::create_dir(&medium).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_blocktwin"));
     program.args(["replay", "--medium"]).arg(&medium).arg(case).current_dir(directory.path());
-    assert!(program.status().unwrap().success());
+    assert!(program.output().unwrap().status.success());
     assert_eq!(medium.read_dir().unwrap().count(), 0);
     assert_eq!(directory.path().read_dir().unwrap().count(), 1);
 }

@@ -54,8 +54,8 @@ impl World {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it. An error
-    /// without an errno if the power has failed since this world was handed out.
+    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it. If the
+    /// power has failed since this world was handed out, an error without an errno.
     ///
     /// [`create`]: crate::lockstep::Subject::create
     pub fn disk(&self) -> io::Result<SimFile> {

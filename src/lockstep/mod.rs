@@ -183,7 +183,7 @@ impl<S: Subject> Runner<S> {
 
     /// Runs one scenario.
     ///
-    /// A panic of the device is a divergence, not a panic; the panic hook still runs. A panic of the
+    /// A panic of the device is a divergence, not a panic; the panic hook still runs. One of the
     /// harness is [`RunError::Broken`].
     ///
     /// # Errors

@@ -62,7 +62,7 @@ fn what_is_written_and_what_it_replaces_fit_memory() {
 fn small_writes_far_from_each_other_take_whole_pieces() {
     let far = |at: u64| write(at * MIB / 2, 4096);
     let count = MAX_HELD / ((16 << 10) + 4096);
-    goes_over(large((0..=count).map(|at| far(at)).collect()), "take");
+    goes_over(large((0..=count).map(far).collect()), "take");
     let near = (0..=count).map(|at| write(at % 8 * 4096, 4096)).collect();
     assert_eq!(large(near).check_size(), Ok(()), "the same pieces again and again");
 }
