@@ -74,7 +74,8 @@ fn few_large_heaps_are_kept() {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     let mut scenario = generate(1, Profile::Default);
     scenario.steps.clear();
-    (scenario.device.sector_size, scenario.device.block_size) = (512, 512);
+    let device = &mut scenario.device;
+    (device.sector_size, device.block_size, device.file_length) = (512, 512, 0);
     for blocks in (1..200).chain((1..200).map(|at| (32 << 11) - at)) {
         scenario.device.heap = 512 * blocks;
         passes(&mut runner, &scenario);
