@@ -20,3 +20,4 @@ for target in lockstep durability codec; do
 done
 zip -q -j "$OUT/allocator_seed_corpus.zip" corpus/fuzz/allocator/*
 zip -q -j "$OUT/scenario_ron_seed_corpus.zip" corpus/regressions/*.ron
+zip -q -j "$OUT/text_seed_corpus.zip" corpus/regressions/*.ron sim/tests/cases/*.ron

@@ -1,15 +1,17 @@
-//! What the fuzz targets do: judging a scenario, using transfer buffers, and changing inputs record
-//! by record.
+//! What the fuzz targets do: judging a scenario or a text, using transfer buffers, and changing
+//! inputs record by record.
 #![forbid(unsafe_code)]
 
 mod buffers;
 mod mutate;
+mod text;
 
 pub use buffers::buffers;
 pub use mutate::{Flavour, crossover, mutate};
+pub use text::{Text, text};
 
 use blocktwin::disk::Medium;
-use blocktwin::lockstep::{FileBacked, Options, Runner, Subject, Verdict, quietly};
+use blocktwin::lockstep::{FileBacked, Options, RunError, Runner, Subject, Verdict, quietly};
 use blocktwin::scenario::{Scenario, print};
 use std::cell::RefCell;
 
@@ -33,10 +35,15 @@ pub fn judge(scenario: &Scenario) {
 ///
 /// # Panics
 ///
-/// If the device diverges, with the sentence that says how.
+/// If the device diverges, with the sentence that says how, or the harness is broken.
 pub fn judge_on<S: Subject>(runner: &mut Runner<S>, scenario: &Scenario) {
     let report = quietly(|| runner.run(scenario, Options::default()));
-    let report = report.expect("memory holds every scenario");
+    let report = match report {
+        Ok(report) => report,
+        // What the bytes say is run as far as the limits go.
+        Err(RunError::TooLargeToSimulate(_)) => return,
+        Err(error) => panic!("not run: {error}"),
+    };
     if let Verdict::Diverged(divergence) = report.verdict {
         let violation = &divergence.violation;
         let op = divergence.op;

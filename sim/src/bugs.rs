@@ -4,6 +4,7 @@ use crate::campaign::{in_parallel, now, processors};
 use crate::cli::{BugsArgs, Format};
 use crate::zoo::{ZooDevice, catalogue};
 use crate::{Status, complain, failure, say};
+use anyhow::Context;
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, Options, Runner, Shrunk, quietly, scenarios_for};
 use blocktwin::model::Kind;
@@ -125,7 +126,9 @@ fn hunt_from(args: &BugsArgs, entry: &ZooDevice, base: u64) -> anyhow::Result<Op
     let mut runner = Runner::new(entry.subject(), Medium::Memory);
     for scenarios in 1..=args.scenarios {
         let scenario = generate_for(base + scenarios - 1, Profile::Default, &accepts);
-        let report = quietly(|| runner.run(&scenario, Options::default()))?;
+        let report = quietly(|| runner.run(&scenario, Options::default()));
+        let seed = base + scenarios - 1;
+        let report = report.with_context(|| format!("seed {seed} on device {}", entry.name))?;
         if let Some(kind) = report.verdict.kind() {
             let seconds = started.elapsed().as_secs_f64();
             return Ok(Some(Catch { scenarios, seconds, kind, scenario }));

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, bail};
 use blocktwin::lockstep::{Subject, scenarios_for};
-use blocktwin::scenario::{Scenario, decode, parse};
+use blocktwin::scenario::{MAX_TEXT, Scenario, decode, parse};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// No scenario takes more: 64 MiB.
-const MOST: u64 = 64 << 20;
+/// No scenario takes more.
+const MOST: u64 = MAX_TEXT as u64;
 
 /// A fuzz input of fewer bytes may be a text by chance.
 const PROSE: usize = 16;

@@ -23,7 +23,7 @@ mod zoo;
 use anyhow::Context;
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{
-    Explanation, FileBacked, Options, Runner, Subject, Verdict, quietly, scenarios_for,
+    Explanation, FileBacked, Options, RunError, Runner, Subject, Verdict, quietly, scenarios_for,
 };
 use blocktwin::scenario::{Scenario, generate_for, print};
 use campaign::Findings;
@@ -31,6 +31,7 @@ use clap::Parser;
 use cli::{Cli, Command, ReplayArgs, RunArgs, RunFormat, ShowArgs};
 use std::fs::File;
 use std::io::Write;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,12 +46,26 @@ enum Status {
 }
 
 fn main() -> ExitCode {
-    let status = dispatch(Cli::parse()).unwrap_or_else(|error| {
+    let dispatched = catch_unwind(|| dispatch(Cli::parse())).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref().copied()).unwrap_or("no message");
+        complain(&format!("this program is broken, which says nothing about the device: {said}"));
+        Ok(Status::Broken)
+    });
+    let status = dispatched.unwrap_or_else(|error| {
         // The whole chain in one line.
         complain(&format!("{error:#}"));
-        Status::BadInput
+        status_of(&error)
     });
     ExitCode::from(status as u8)
+}
+
+/// Whose fault an error is: nearly always that of the input.
+fn status_of(error: &anyhow::Error) -> Status {
+    match error.downcast_ref() {
+        Some(RunError::Broken(_)) => Status::Broken,
+        _ => Status::BadInput,
+    }
 }
 
 fn dispatch(cli: Cli) -> anyhow::Result<Status> {
@@ -231,5 +246,23 @@ fn wanted(args: &ShowArgs, subject: &impl Subject) -> anyhow::Result<Scenario> {
         (Some(path), _) => input::scenario_for(path, subject),
         (None, Some(seed)) => Ok(generate_for(seed, args.profile.0, &scenarios_for(subject))),
         (None, None) => anyhow::bail!("name a file or a --seed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_the_harness_has_a_status_of_its_own() {
+        let broken = || anyhow::Error::from(RunError::Broken("so, at src/it.rs:7".to_owned()));
+        let error = broken().context("seed 7 on memory").context("more");
+        assert_eq!(status_of(&error), Status::Broken);
+        assert_eq!(
+            format!("{:#}", broken().context("seed 7 on memory")),
+            "seed 7 on memory: the harness itself is broken, which says nothing about the device: \
+             so, at src/it.rs:7"
+        );
+        assert_eq!(status_of(&anyhow::anyhow!("no such file")), Status::BadInput);
     }
 }

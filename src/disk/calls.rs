@@ -72,7 +72,7 @@ impl State {
     ) -> Answer<T> {
         let Done { caller, call, name, offset, length, fault } = *done;
         let seen = result.as_ref().map(count);
-        let seen = seen.map_err(|error| error.raw_os_error().unwrap_or(0));
+        let seen = seen.map_err(|error| error.raw_os_error().expect("the kernel gives an errno"));
         let class = fault.map(FaultKind::class);
         self.record(RawCall {
             caller,

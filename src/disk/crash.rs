@@ -166,7 +166,7 @@ impl CrashOutcome {
             CrashPolicy::OneKept(_) | CrashPolicy::OneLost(_) => {
                 let count = calls.clone().count() as u64;
                 let chosen = if count == 0 { 0 } else { rng.below(count) };
-                usize::try_from(chosen).ok().and_then(|chosen| calls.clone().nth(chosen))
+                calls.clone().nth(usize::try_from(chosen).expect("calls are kept in memory"))
             }
             _ => calls.last(),
         };
@@ -202,9 +202,9 @@ impl CrashOutcome {
                     _ => self.rng.below(PARTS),
                 };
                 self.run = Some((sector.wrapping_add(1), fate));
-                usize::try_from(fate * contents / PARTS).unwrap_or(newest)
+                usize::try_from(fate * contents / PARTS).expect("one of the contents")
             }
-            _ => usize::try_from(self.rng.below(contents)).unwrap_or(newest),
+            _ => usize::try_from(self.rng.below(contents)).expect("one of the contents"),
         }
     }
 
@@ -215,7 +215,9 @@ impl CrashOutcome {
         }
         let drawn = self.rng.below(size as u64 - 1) + 1;
         Some(match self.policy {
-            CrashPolicy::TornBytes(_) => Damage::TornAt(usize::try_from(drawn).unwrap_or(1)),
+            CrashPolicy::TornBytes(_) => {
+                Damage::TornAt(usize::try_from(drawn).expect("a place in the sector"))
+            }
             CrashPolicy::Garbage(_) => Damage::Garbage(self.rng.next_u64()),
             _ => Damage::Unreadable,
         })

@@ -47,7 +47,7 @@ impl Names {
         if let Some(&id) = self.numbers.get(name) {
             return id;
         }
-        let id = NameId::try_from(self.names.len()).unwrap_or(NameId::MAX);
+        let id = NameId::try_from(self.names.len()).expect("fewer than 2^32 names are used");
         let name: Arc<str> = name.into();
         self.names.push(Arc::clone(&name));
         self.numbers.insert(name, id);
@@ -55,7 +55,8 @@ impl Names {
     }
 
     pub(super) fn name(&self, id: NameId) -> Arc<str> {
-        self.names.get(id as usize).cloned().unwrap_or_else(|| "?".into())
+        let name = self.names.get(id as usize).cloned();
+        name.unwrap_or_else(|| panic!("no file was ever called by the name of number {id}"))
     }
 }
 
@@ -141,7 +142,9 @@ impl Directory {
 
     /// The directory was synced; the sync began at `mark`.
     pub(super) fn synced(&mut self, mark: u64) {
-        let newer = usize::try_from(self.made - mark).unwrap_or(usize::MAX);
+        assert!(mark <= self.made, "a sync of the directory began before it ends");
+        // Others may have become durable meanwhile, by the sync of a file.
+        let newer = usize::try_from(self.made - mark).expect("changes are kept in memory");
         let end = self.unsynced.len().saturating_sub(newer);
         let mut at = 0;
         self.unsynced.retain(|_| {
@@ -165,7 +168,7 @@ impl Directory {
             }
         }
         let mut kept = kept.into_iter();
-        self.unsynced.retain(|_| !kept.next().unwrap_or(false));
+        self.unsynced.retain(|_| !kept.next().expect("one for each change"));
     }
 
     /// Everything is durable.
@@ -250,6 +253,18 @@ mod tests {
         directory.rename(3, NEW, OLD, 2);
         directory.file_synced(2);
         assert_eq!(crash(&mut directory, CrashPolicy::None), [Some(2), None]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a sync of the directory began before it ends")]
+    fn a_sync_does_not_end_before_it_begins() {
+        Directory::default().synced(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "no file was ever called by the name of number 0")]
+    fn a_name_that_was_never_used_has_no_number() {
+        Names::default().name(0);
     }
 
     #[test]

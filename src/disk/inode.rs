@@ -315,7 +315,8 @@ impl Inode {
     /// nor are those of `healed` corrupted or unreadable.
     fn record_contents(&mut self, sectors: Range<u64>, healed: &Range<u64>) {
         let size = self.sector_size;
-        let Ok(count) = usize::try_from(sectors.end - sectors.start) else { return };
+        assert!(sectors.start <= sectors.end, "sectors {sectors:?} change");
+        let count = usize::try_from(sectors.end - sectors.start).expect("what fits in memory");
         let visible = &self.visible;
         let place = self.undo.record(sectors.start, size, |held| {
             visible.append_to(sectors.start * size as u64, count * size, held);
@@ -339,11 +340,14 @@ impl Inode {
 
     /// What `sectors` hold is what was written to them, all of it.
     fn heal(&mut self, sectors: &Range<u64>) {
-        if !self.corrupted.is_empty() {
-            self.corrupted.retain(|sector| !sectors.contains(sector));
-        }
-        if !self.latent.is_empty() {
-            self.latent.retain(|sector| !sectors.contains(sector));
+        for set in [&mut self.corrupted, &mut self.latent] {
+            // Not by looking at all of them: a large write may have gone nowhere.
+            while !set.is_empty()
+                && !sectors.is_empty()
+                && let Some(&sector) = set.range(sectors.clone()).next()
+            {
+                set.remove(&sector);
+            }
         }
     }
 

@@ -27,7 +27,8 @@ impl Inode {
         let sectors = self.sectors(&(offset..offset + asked as u64));
         let Some(&bad) = self.latent.range(sectors).next() else { return Some(asked) };
         let before = (bad * self.sector_size as u64).saturating_sub(offset);
-        usize::try_from(before).ok().filter(|&count| count > 0).map(|count| count.min(asked))
+        let before = usize::try_from(before).expect("fewer bytes than were asked for");
+        (before > 0).then_some(before.min(asked))
     }
 
     /// Silent faults of a read. Gives the sectors of which it got something wrong.
@@ -56,14 +57,13 @@ impl Inode {
                 }
             }
             FaultKind::StaleRead => {
-                for sector in sectors {
-                    let Some((durable, _)) = self.undo.durable(sector, self.sector_size) else {
-                        continue;
-                    };
+                for (sector, durable) in self.undo.durable_of(&sectors, self.sector_size) {
                     // The part of the sector that the read covers.
                     let start = (sector * size).max(offset);
                     let end = ((sector + 1) * size).min(offset + buffer.len() as u64);
-                    let within = |at: u64, of: u64| usize::try_from(at - of).unwrap_or(0);
+                    let within = |at: u64, of: u64| {
+                        usize::try_from(at - of).expect("a place in the sector or the buffer")
+                    };
                     let from = &durable[within(start, sector * size)..within(end, sector * size)];
                     buffer[within(start, offset)..within(end, offset)].copy_from_slice(from);
                     corrupted.push(sector);
@@ -120,6 +120,6 @@ pub(super) fn flip(bytes: &mut [u8], bit: u32) -> usize {
 
 /// An offset so many sectors further on.
 pub(super) fn displaced(offset: u64, sectors: i32, sector_size: u64) -> Option<u64> {
-    let by = i64::from(sectors) * i64::try_from(sector_size).ok()?;
+    let by = i64::from(sectors) * i64::try_from(sector_size).expect("a few thousand bytes");
     offset.checked_add_signed(by)
 }

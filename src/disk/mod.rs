@@ -60,6 +60,7 @@ use directory::Names;
 use state::State;
 use std::future::Future;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -112,9 +113,12 @@ impl Shared {
     fn add_task(&self, name: Arc<str>) -> u32 {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.push(name);
-        u32::try_from(tasks.len()).unwrap_or(u32::MAX)
+        u32::try_from(tasks.len()).expect("fewer than 2^32 tasks are spawned")
     }
 }
+
+/// Bytes that a sector may have.
+const SECTOR_SIZES: RangeInclusive<u32> = 16..=65536;
 
 /// A simulated disk, for the harness.
 ///
@@ -161,9 +165,18 @@ impl SimDisk {
     }
 
     /// Begins anew without files. `sector_size` is in bytes.
+    ///
+    /// # Panics
+    ///
+    /// If `sector_size` is no power of two from 16 to 65536.
     pub fn format(&self, sector_size: u32, rules: Rules) {
+        assert!(
+            sector_size.is_power_of_two() && SECTOR_SIZES.contains(&sector_size),
+            "a disk with sectors of {sector_size} bytes: a power of two from 16 to 65536 is needed"
+        );
         self.power_off();
         self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.state.clear_poison();
         let mut state = self.shared.lock();
         state.format(sector_size, rules);
         // Its number is 0, in every run.
@@ -177,6 +190,10 @@ impl SimDisk {
     /// # Errors
     ///
     /// Where the medium refuses the length.
+    ///
+    /// # Panics
+    ///
+    /// As [`format`](Self::format).
     pub fn reset(&self, sector_size: u32, length: u64, limit: u64) -> io::Result<()> {
         self.format(sector_size, Rules { limit, ..Rules::default() });
         let mut state = self.shared.lock();
@@ -207,17 +224,29 @@ impl SimDisk {
     }
 
     /// The first file that was made, open.
+    ///
+    /// # Panics
+    ///
+    /// If none was made since the last [`format`](Self::format).
     pub fn file(&self) -> SimFile {
+        let is_made = !self.shared.lock().files.is_empty();
+        assert!(is_made, "the disk has no file: make one with SimDisk::reset or World::create");
         SimFile::first(&self.shared)
     }
 
-    /// The operation `op`, not 0, is about to make raw calls, which meet `faults`.
+    /// The operation `op` is about to make raw calls, which meet `faults`. 0 stands for the harness
+    /// itself, which may also make calls without this.
+    ///
+    /// # Panics
+    ///
+    /// If `op` has begun and not [ended](Self::end), or meets more than 32 faults.
     pub fn begin(&self, op: u32, faults: &[Fault]) {
         self.shared.lock().operations.begin(op, faults);
     }
 
     /// From now on raw calls are made by `op`, or by no operation where 0. Gives who did before.
-    /// [`attribute`](Self::attribute) does this for a whole future.
+    /// [`attribute`](Self::attribute) does this for a whole future. A raw call in the name of an
+    /// operation that has not [begun](Self::begin), or has ended, panics.
     pub fn enter(&self, op: u32) -> u32 {
         self.shared.enter(Caller::request(op)).op
     }
@@ -249,6 +278,11 @@ impl SimDisk {
 
     /// `op` makes no more raw calls: reports what they met. `given_up` where the operation had no
     /// chance to go on, as its future was dropped.
+    ///
+    /// # Panics
+    ///
+    /// If `op` has not [begun](Self::begin), has ended already, or was ended by a
+    /// [crash](Self::crash), a [`settle`](Self::settle) or a [`format`](Self::format).
     pub fn end(&self, op: u32, given_up: bool) -> CallReport {
         let mut report = CallReport::default();
         let ending = if given_up { Ending::Dropped } else { Ending::Ok };
@@ -256,8 +290,9 @@ impl SimDisk {
         report
     }
 
-    /// The power fails and comes back, or the process dies. Operations under way are no more; tasks
-    /// are for the runtime to [kill](Runtime::kill_tasks), before this.
+    /// The power fails and comes back, or the process dies. Operations under way are no more and
+    /// must not be [ended](Self::end); tasks are for the runtime to [kill](Runtime::kill_tasks),
+    /// before this.
     pub fn crash(&self, policy: CrashPolicy) -> CrashReport {
         self.power_off();
         self.shared.lock().crash(policy)
@@ -267,7 +302,8 @@ impl SimDisk {
         self.shared.current.store(0, Ordering::Relaxed);
         self.shared.under_way.store(0, Ordering::Relaxed);
         let boot = self.shared.boot.load(Ordering::Relaxed);
-        self.shared.boot.store(boot.wrapping_add(1), Ordering::Relaxed);
+        let next = boot.checked_add(1).expect("the power fails fewer than 2^32 times");
+        self.shared.boot.store(next, Ordering::Relaxed);
     }
 
     /// The device has answered a close: from now on raw calls are out of place, until it is
@@ -318,6 +354,12 @@ impl SimDisk {
         self.shared.under_way.load(Ordering::Relaxed)
     }
 
+    /// Whether code of the disk's has panicked since the last [`format`](Self::format): a raw call,
+    /// say, which only the device can make.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.shared.state.is_poisoned()
+    }
+
     /// Whether a sector of the first file cannot be trusted to hold what was written to it last:
     /// silently wrong, or beyond reading.
     pub fn is_damaged(&self, sector: u64) -> bool {
@@ -334,15 +376,23 @@ impl SimDisk {
     }
 
     /// The name of this number, of a file.
+    ///
+    /// # Panics
+    ///
+    /// If no file was ever called so since the last [`format`](Self::format).
     pub fn name(&self, name: u32) -> Arc<str> {
         self.shared.names.lock().unwrap_or_else(PoisonError::into_inner).name(name)
     }
 
     /// The name of this number, of a task; they are counted from 1.
+    ///
+    /// # Panics
+    ///
+    /// If no such task was spawned since the last [`format`](Self::format).
     pub fn task(&self, task: u32) -> Arc<str> {
         let tasks = self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (task as usize).checked_sub(1).and_then(|at| tasks.get(at)).cloned();
-        name.unwrap_or_else(|| "?".into())
+        name.unwrap_or_else(|| panic!("no task has the number {task}; they count from 1"))
     }
 
     /// From now on until the next [`reset`](Self::reset), records what raw calls and crashes leave
@@ -365,6 +415,10 @@ impl SimDisk {
 
     /// [`end`](Self::end) and [`drain_journal`](Self::drain_journal) in one, in the memory of an
     /// earlier report.
+    ///
+    /// # Panics
+    ///
+    /// As [`end`](Self::end).
     pub fn end_noting(
         &self,
         op: u32,

@@ -30,7 +30,8 @@ impl Caller {
     }
 
     pub(super) fn unpack(word: u64) -> Self {
-        let half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half, as it was packed")]
+        let half = |word: u64| word as u32;
         Self { op: half(word), task: half(word >> 32) }
     }
 }
@@ -171,6 +172,9 @@ pub struct FailedSync {
     pub directory: bool,
 }
 
+/// Most faults of an operation: a bit each in [`Operation::used`].
+const MOST_FAULTS: usize = u32::BITS as usize;
+
 /// An operation that is making raw calls.
 #[derive(Debug, Default)]
 pub(super) struct Operation {
@@ -245,6 +249,9 @@ impl Operations {
     }
 
     pub(super) fn begin(&mut self, op: u32, faults: &[Fault]) {
+        let count = faults.len();
+        assert!(count <= MOST_FAULTS, "operation {op} is to meet {count} faults: 32 at most");
+        assert!(self.get(op).is_none(), "operation {op} begins again without having ended");
         if self.under_way == self.slots.len() {
             self.slots.push(Operation::default());
         }
@@ -256,10 +263,11 @@ impl Operations {
         (operation.used, operation.task_calls) = (0, 0);
     }
 
-    /// The operation makes no more raw calls: fills its report, which is empty. False where
-    /// there is no such operation.
-    fn end(&mut self, op: u32, ending: Ending, rules: &Rules, report: &mut CallReport) -> bool {
-        let Some(at) = self.active().iter().position(|it| it.op == op) else { return false };
+    /// The operation makes no more raw calls: fills its report, which is empty.
+    fn end(&mut self, op: u32, ending: Ending, rules: &Rules, report: &mut CallReport) {
+        let Some(at) = self.active().iter().position(|it| it.op == op) else {
+            panic!("operation {op} ends, but it has not begun, or has ended, or the power failed");
+        };
         self.under_way -= 1;
         if at != self.under_way {
             self.slots.swap(at, self.under_way);
@@ -267,7 +275,7 @@ impl Operations {
         let operation = &mut self.slots[self.under_way];
         std::mem::swap(report, &mut operation.report);
         if rules.own_calls {
-            return true;
+            return;
         }
         let planned = operation.faults.iter().zip(0_u32..);
         // A delay ends with the operation.
@@ -286,7 +294,6 @@ impl Operations {
                 }
             }
         }
-        true
     }
 
     /// A task reached for this byte, past the device's part of the file, for whoever is under way.
@@ -328,6 +335,7 @@ impl Operations {
     ) -> Option<FaultKind> {
         if caller.op != 0 || caller.task == 0 {
             let calm = self.calm;
+            // It may have ended, if another has taken its call over while that was delayed.
             let operation = self.get(caller.op)?;
             let number = operation.report.calls;
             operation.report.calls += 1;
@@ -375,9 +383,7 @@ impl State {
     /// The operation `op` makes no more raw calls; see [`SimDisk::end`](super::SimDisk::end).
     pub(super) fn end(&mut self, op: u32, ending: Ending, report: &mut CallReport) {
         report.clear();
-        if !self.operations.end(op, ending, &self.rules, report) {
-            return;
-        }
+        self.operations.end(op, ending, &self.rules, report);
         for at in 0..self.files.len() {
             if self.files[at].has_torn() {
                 self.settle_torn(at, op, ending == Ending::Dropped, report);
@@ -444,6 +450,7 @@ impl State {
             self.operations.met_by_tasks.push(kind);
         }
         if let Some(operation) = self.operation(caller.op) {
+            // It has made none itself if all it did was to take a sync over from another.
             let call = operation.report.calls.saturating_sub(1);
             operation.report.met.push(Fault { call, kind });
         }
@@ -475,7 +482,11 @@ impl State {
         if caller.task != 0 {
             return if calm { (0, 0) } else { self.operations.delays_of_task(&rules) };
         }
-        let Some(operation) = self.operation(caller.op) else { return (0, 0) };
+        let Some(operation) = self.operation(caller.op) else {
+            let op = caller.op;
+            assert!(op == 0, "a raw call is made by operation {op}, which is not under way");
+            return (0, 0);
+        };
         let number = operation.report.calls;
         let mut delays = (0, 0);
         for (fault, at) in operation.faults.iter().zip(0_u32..) {

@@ -166,7 +166,7 @@ impl State {
         file.note_medium_error(backed);
         file.name = name;
         self.files.push(file);
-        FileId::try_from(self.files.len() - 1).unwrap_or(FileId::MAX)
+        FileId::try_from(self.files.len() - 1).expect("fewer than 2^32 files are made")
     }
 
     /// Opens a file.

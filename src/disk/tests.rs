@@ -6,6 +6,8 @@ mod growth;
 mod late;
 mod lies;
 mod media;
+mod outlived;
+mod protocol;
 mod survivors;
 mod torn;
 mod watched;

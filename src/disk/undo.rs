@@ -6,6 +6,7 @@
 
 use super::crash::{CrashOutcome, CrashPolicy, Damage};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
 /// length is decided before them.
@@ -97,19 +98,31 @@ impl Undo {
         calls.map(|changes| changes[0].call)
     }
 
-    /// What the last change of `sector` replaced was silently wrong.
+    /// What the change of `sector` replaced was silently wrong. It is one of those that were
+    /// [recorded](Self::record) last, sector by sector.
     pub(super) fn replaced_corrupted(&mut self, sector: u64) {
-        let change = self.changes.iter_mut().rev().find(|change| change.what == sector + 1);
-        if let Some(change) = change {
-            change.replaced_corrupted = true;
-        }
+        let last = self.changes.last().map_or(0, |change| change.what);
+        let behind = last.checked_sub(sector).and_then(|it| usize::try_from(it).ok());
+        let at = behind.and_then(|behind| self.changes.len().checked_sub(behind));
+        let change = at.and_then(|at| self.changes.get_mut(at));
+        let change = change.filter(|change| change.what == sector + 1);
+        change.expect("a change of the sector was just recorded").replaced_corrupted = true;
     }
 
-    /// What is durable of `sector`, if that is not what is visible; and whether it is wrong.
-    pub(super) fn durable(&self, sector: u64, sector_size: usize) -> Option<(&[u8], bool)> {
-        let change = self.changes.iter().find(|change| change.what == sector + 1)?;
-        let start = usize::try_from(change.replaced).ok()?;
-        Some((&self.arena[start..start + sector_size], change.replaced_corrupted))
+    /// What is durable of those of `sectors` of which that is not what is visible.
+    pub(super) fn durable_of(
+        &self,
+        sectors: &Range<u64>,
+        sector_size: usize,
+    ) -> BTreeMap<u64, &[u8]> {
+        // The oldest change is the last to be put in.
+        let changes = self.changes.iter().rev().filter(|change| change.what != LENGTH);
+        let within = changes.filter(|change| sectors.contains(&(change.what - 1)));
+        let contents = within.map(|change| {
+            let start = place(change);
+            (change.what - 1, &self.arena[start..start + sector_size])
+        });
+        contents.collect()
     }
 
     /// The sectors that have changed since `mark`.
@@ -120,13 +133,7 @@ impl Undo {
 
     /// What is durable of each sector of which that is not known to be what is visible.
     pub(super) fn durable_contents(&self, sector_size: usize) -> BTreeMap<u64, &[u8]> {
-        // The oldest change is the last to be put in.
-        let changes = self.changes.iter().rev().filter(|change| change.what != LENGTH);
-        let contents = changes.filter_map(|change| {
-            let start = usize::try_from(change.replaced).ok()?;
-            Some((change.what - 1, &self.arena[start..start + sector_size]))
-        });
-        contents.collect()
+        self.durable_of(&(0..u64::MAX), sector_size)
     }
 
     /// Deciding what survives of this log.
@@ -241,9 +248,8 @@ impl Undo {
             versions.clear();
             versions.extend(live().map(|&(_, at)| undo.changes[at].call));
             let chosen = outcome.choose(what, &versions);
-            let Some(&(_, newest)) = chosen.checked_sub(1).and_then(|nth| live().nth(nth)) else {
-                return;
-            };
+            let Some(nth) = chosen.checked_sub(1) else { return };
+            let &(_, newest) = live().nth(nth).expect("a version that was given to choose from");
             for &(_, at) in group.iter().take_while(|&&(_, at)| at <= newest) {
                 durable[at] = true;
             }
@@ -288,25 +294,32 @@ impl Undo {
             // What replaced the chosen content tells it; nothing did if it is what is visible.
             let next = match chosen {
                 0 => group.first(),
-                _ => live()
-                    .nth(chosen - 1)
-                    .and_then(|&(_, at)| group.iter().find(|&&(_, later)| later > at)),
+                _ => {
+                    let &(_, at) = live().nth(chosen - 1).expect("a version to choose from");
+                    group.iter().find(|&&(_, later)| later > at)
+                }
             };
             let Some(&(what, at)) = next else { return };
-            let Change { replaced, replaced_corrupted, .. } = undo.changes[at];
+            let change = &undo.changes[at];
             if what == LENGTH {
-                torn_by_length = edge(replaced, sector_size);
-                return restore(Restore::Length(replaced));
+                torn_by_length = edge(change.replaced, sector_size);
+                return restore(Restore::Length(change.replaced));
             }
-            let Ok(start) = usize::try_from(replaced) else { return };
+            let start = place(change);
             restore(Restore::Sector(
                 what - 1,
                 &undo.arena[start..start + sector_size],
-                replaced_corrupted,
+                change.replaced_corrupted,
             ));
         });
         self.clear();
     }
+}
+
+/// Where in the arena what a change of a sector replaced lies.
+fn place(change: &Change) -> usize {
+    assert!(change.what != LENGTH, "a length lies in no arena");
+    usize::try_from(change.replaced).expect("a place in memory")
 }
 
 /// In [`Change::what`], the sector inside which a file of `length` bytes ends. Where growth is lost
@@ -417,6 +430,29 @@ mod tests {
             toy.write(0, 2);
             assert_ne!(toy.crash(CrashPolicy::Random(seed))[0], 1);
         }
+    }
+
+    #[test]
+    fn of_several_sectors_the_right_one_has_replaced_what_was_wrong() {
+        let mut undo = Undo::default();
+        undo.record(1, SECTOR, |held| held.resize(3 * SECTOR, 0));
+        undo.replaced_corrupted(2);
+        let marks: Vec<bool> = undo.changes.iter().map(|it| it.replaced_corrupted).collect();
+        assert_eq!(marks, [false, true, false]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a change of the sector was just recorded")]
+    fn only_what_was_just_recorded_has_replaced_anything() {
+        let mut undo = Undo::default();
+        undo.record(1, SECTOR, |held| held.resize(3 * SECTOR, 0));
+        undo.replaced_corrupted(4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a length lies in no arena")]
+    fn a_length_is_no_place() {
+        place(&Change::of(1));
     }
 
     #[test]

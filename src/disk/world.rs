@@ -54,10 +54,12 @@ impl World {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it.
+    /// `ENOENT` if there is no such file, because a [`create`] of your own did not make it. If the
+    /// power has failed since this world was handed out, an error without an errno.
     ///
     /// [`create`]: crate::lockstep::Subject::create
     pub fn disk(&self) -> io::Result<SimFile> {
+        self.shared.check_boot(self.boot)?;
         let mut state = self.shared.lock();
         let name = state.name_id(DISK);
         let file = state.directory.get(name).ok_or(rustix::io::Errno::NOENT)?;
@@ -149,12 +151,18 @@ impl World {
     /// its error. If a sync of the task fails, the next flush, `fua` write, barrier or close has to
     /// tell of it.
     ///
+    /// If the power has failed since this world was handed out, nothing is started: the future is
+    /// dropped, and the handle gives [`Aborted`](crate::exec::Aborted).
+    ///
     /// Traces and reports show the name.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: impl Into<Arc<str>>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
+        if !self.shared.is_current(self.boot) {
+            return Spawner::refuse(future);
+        }
         let name = name.into();
         let task = self.shared.add_task(Arc::clone(&name));
         let shared = Arc::clone(&self.shared);
@@ -180,6 +188,12 @@ impl World {
     /// What the virtual clock shows, in ticks.
     pub fn now(&self) -> u64 {
         self.clock.now()
+    }
+
+    /// A raw call in which the disk's own code panics.
+    #[cfg(test)]
+    pub(crate) async fn broken_call(&self) -> io::Result<()> {
+        self.call(|_, _| panic!("something is believed that is not so")).await
     }
 
     /// The heap that [`Device::allocate_buffer`](crate::device::Device::allocate_buffer) has to
@@ -257,9 +271,11 @@ impl BackingFile for SimFile {
     }
 }
 
-/// The raw call of whoever has outlived the power under which it opened its file.
+/// The raw call of whoever has outlived the power under which it opened its file or was handed its
+/// world.
+#[cold]
 fn outlived() -> io::Error {
-    io::Error::other("this file was opened before the power failed")
+    io::Error::other("this file or world is from before the power failed")
 }
 
 impl Shared {
@@ -281,7 +297,7 @@ impl Shared {
         boot: u32,
         work: impl FnOnce(&mut State, Caller) -> Answer<T> + Send,
     ) -> io::Result<T> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         let caller = self.caller();
@@ -298,27 +314,29 @@ impl Shared {
                 delays => delays,
             }
         };
-        self.wait(caller, before).await;
-        self.check_boot(boot)?;
+        self.wait(boot, caller, before).await?;
         let (result, cause) = self.effect(&mut self.lock(), |state| work(state, caller));
         // Told when the call answers, or when nobody is there to hear it any more.
-        let _told = cause.map(|cause| Told { shared: self, cause });
-        self.wait(caller, after).await;
+        let _told = cause.map(|cause| Told { shared: self, boot, cause });
+        self.wait(boot, caller, after).await?;
         result
     }
 
-    /// Lets others go ahead for so many steps.
-    async fn wait(&self, caller: Caller, steps: u32) {
+    /// Lets others go ahead for so many steps. Fails if the power does meanwhile.
+    async fn wait(&self, boot: u32, caller: Caller, steps: u32) -> io::Result<()> {
         if steps == 0 {
-            return;
+            return Ok(());
         }
         let before = self.lock().calls;
         for _ in 0..steps {
             yield_now().await;
         }
+        // The operation of this number is another one by now.
+        self.check_boot(boot)?;
         let mut state = self.lock();
         let overtaken = state.calls > before;
         state.delayed(caller, overtaken);
+        Ok(())
     }
 
     async fn read_rest(
@@ -328,7 +346,7 @@ impl Shared {
         buffer: &mut [u8],
         offset: u64,
     ) -> io::Result<()> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         self.lock().read_rest(self.caller(), file, buffer, offset);
@@ -336,15 +354,14 @@ impl Shared {
     }
 
     async fn sync(&self, boot: u32, of: Option<Descriptor>) -> io::Result<()> {
-        let _under_way = UnderWay::new(self);
+        let _under_way = UnderWay::new(self, boot);
         yield_now().await;
         self.check_boot(boot)?;
         let caller = self.caller();
         let (before, after) = self.lock().delays(caller);
-        self.wait(caller, before).await;
-        self.check_boot(boot)?;
-        let begun =
-            self.effect(&mut self.lock(), |state| state.begin_sync(caller, of.map(|it| it.file)));
+        self.wait(boot, caller, before).await?;
+        let file = of.map(|it| it.file);
+        let begun = self.effect(&mut self.lock(), |state| state.begin_sync(caller, file));
         let syncing = begun?;
         yield_now().await;
         self.check_boot(boot)?;
@@ -352,43 +369,62 @@ impl Shared {
         let caller = self.caller();
         let (result, cause) =
             self.effect(&mut self.lock(), |state| state.end_sync(caller, of, &syncing));
-        let _told = cause.map(|cause| Told { shared: self, cause });
-        self.wait(caller, after).await;
+        let _told = cause.map(|cause| Told { shared: self, boot, cause });
+        self.wait(boot, caller, after).await?;
         result
     }
 
     fn check_boot(&self, boot: u32) -> io::Result<()> {
-        if self.boot.load(Ordering::Relaxed) == boot { Ok(()) } else { Err(outlived()) }
+        if self.is_current(boot) { Ok(()) } else { Err(outlived()) }
+    }
+
+    /// Whether the power has not failed since this boot.
+    fn is_current(&self, boot: u32) -> bool {
+        self.boot.load(Ordering::Relaxed) == boot
     }
 }
 
 /// Tells of a failed call when it is dropped.
 struct Told<'a> {
     shared: &'a Shared,
+    boot: u32,
     cause: Cause,
 }
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
-        self.shared.lock().note_cause(&self.cause);
+        // What failed before the power did explains nothing that comes after.
+        if self.shared.is_current(self.boot) {
+            self.shared.lock().note_cause(&self.cause);
+        }
     }
 }
 
-/// A raw call is under way for as long as this lives.
-struct UnderWay<'a>(&'a Shared);
+/// A raw call is under way for as long as this lives and the power does not fail.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    boot: u32,
+}
 
 impl<'a> UnderWay<'a> {
-    fn new(shared: &'a Shared) -> Self {
-        // One thread runs, and a locked instruction for every call adds up.
-        let calls = shared.under_way.load(Ordering::Relaxed);
-        shared.under_way.store(calls + 1, Ordering::Relaxed);
-        Self(shared)
+    fn new(shared: &'a Shared, boot: u32) -> Self {
+        if shared.is_current(boot) {
+            // One thread runs, and a locked instruction for every call adds up.
+            let calls = shared.under_way.load(Ordering::Relaxed);
+            shared.under_way.store(calls + 1, Ordering::Relaxed);
+        }
+        Self { shared, boot }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let calls = self.0.under_way.load(Ordering::Relaxed);
-        self.0.under_way.store(calls.saturating_sub(1), Ordering::Relaxed);
+        // A power failure has ended those from before it, and counts anew.
+        if self.shared.is_current(self.boot) {
+            let calls = self.shared.under_way.load(Ordering::Relaxed);
+            // To panic in a panic would end the process.
+            assert!(calls > 0 || std::thread::panicking(), "a call ends that has not begun");
+            self.shared.under_way.store(calls.saturating_sub(1), Ordering::Relaxed);
+        }
     }
 }

@@ -88,6 +88,15 @@ impl Spawner {
         drop(refused);
         handle
     }
+
+    /// Drops a future that is not to run, and gives a handle that says so.
+    pub(crate) fn refuse<T: Send + 'static>(
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let (job, handle) = join::job(future);
+        drop(job);
+        handle
+    }
 }
 
 impl fmt::Debug for Spawner {

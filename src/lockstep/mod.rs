@@ -137,6 +137,9 @@ pub enum RunError {
     /// The device does not take such a scenario.
     #[error(transparent)]
     NotAccepted(#[from] NotAccepted),
+    /// The harness has panicked, and not the device. What it said, with file and line.
+    #[error("the harness itself is broken, which says nothing about the device: {0}")]
+    Broken(String),
 }
 
 impl RunError {
@@ -163,8 +166,9 @@ pub struct Runner<S> {
     heaps: Vec<Arc<BufferAllocator>>,
 }
 
-/// So many transfer heaps are kept.
+/// So many transfer heaps are kept, and so many bytes of them.
 const HEAPS: usize = 64;
+const HEAP_BYTES: usize = 64 << 20;
 
 impl<S: Subject> Runner<S> {
     /// A runner for devices like `subject` on `medium`.
@@ -179,12 +183,23 @@ impl<S: Subject> Runner<S> {
 
     /// Runs one scenario.
     ///
-    /// A panic of the device is a divergence, not a panic; the panic hook still runs.
+    /// A panic of the device is a divergence, not a panic; the panic hook still runs. One of the
+    /// harness is [`RunError::Broken`].
     ///
     /// # Errors
     ///
     /// Where the scenario could not be run at all.
     pub fn run(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
+        let run = quiet::catch(|| self.run_uncaught(scenario, options));
+        run.unwrap_or_else(|(said, _)| {
+            // Whatever was half done is not to be used again.
+            self.heaps.clear();
+            // In one line, whatever an assertion compares.
+            Err(RunError::Broken(said.split_whitespace().collect::<Vec<_>>().join(" ")))
+        })
+    }
+
+    fn run_uncaught(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
         self.accepts.check(scenario)?;
         scenario.check_size()?;
         let spec = &scenario.device;
@@ -218,7 +233,10 @@ impl<S: Subject> Runner<S> {
         if let Some(heap) = self.heaps.iter().find(fits) {
             return Arc::clone(heap);
         }
-        if self.heaps.len() == HEAPS {
+        let kept = |heaps: &[Arc<BufferAllocator>]| heaps.iter().map(|heap| heap.size()).sum();
+        while self.heaps.len() >= HEAPS
+            || !self.heaps.is_empty() && size.saturating_add(kept(&self.heaps)) > HEAP_BYTES
+        {
             self.heaps.remove(0);
         }
         let heap = Arc::new(BufferAllocator::new(block_size, BufferSource::new(size)));

@@ -6,7 +6,7 @@ use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Buffer, Device, DeviceError, WriteOptions};
 use crate::disk::{CallReport, CrashPolicy, Ending, SimDisk};
-use crate::exec::Halt;
+use crate::exec::{self, Halt};
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
 use smallvec::SmallVec;
@@ -43,6 +43,9 @@ enum Performed {
 pub(super) struct Session<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) disk: &'a SimDisk,
+    pub(super) clients: u8,
+    /// More steps than any device needs for one thing or another.
+    pub(super) step_limit: u64,
     /// The largest buffer that the heap has to give, in bytes.
     pub(super) largest: usize,
     /// How large the heap is, in bytes.
@@ -87,13 +90,15 @@ impl<'a> Session<'a> {
         (promises, report_media_errors): (Promises, bool),
         halt: Halt,
     ) -> Self {
-        let cursors = SmallVec::from_elem(0, scenario.clients().into());
+        let clients = scenario.clients();
+        let step_limit = 100_000 + 1_000 * scenario.steps.len() as u64 + scenario.delays();
+        let cursors = SmallVec::from_elem(0, clients.into());
         let inner = Inner {
             twin,
             log,
             stats: Stats::default(),
             cursors,
-            doing: Doing::new(scenario.clients()),
+            doing: Doing::new(clients),
             stop: None,
             active: 0,
             gate: false,
@@ -107,6 +112,8 @@ impl<'a> Session<'a> {
         Self {
             scenario,
             disk,
+            clients,
+            step_limit,
             largest,
             heap,
             report_media_errors,
@@ -125,12 +132,19 @@ impl<'a> Session<'a> {
         op: OpId,
         mut future: Pin<&mut impl Future<Output = T>>,
     ) -> impl Future<Output = T> {
+        self.in_device.set(false);
         poll_fn(move |context| {
             let before = self.disk.enter(op);
             let polled = self.in_device(|| future.as_mut().poll(context));
             self.disk.enter(before);
             polled
         })
+    }
+
+    /// The device is about to make a future, in place: a panic is its fault from now on, until the
+    /// future is handed to [`device`](Self::device).
+    fn enter_device(&self) {
+        self.in_device.set(true);
     }
 
     /// Runs code of the device's.
@@ -154,11 +168,16 @@ impl<'a> Session<'a> {
         self.inner.into_inner()
     }
 
-    /// A new power cycle: nothing is under way. Gives why the last one ended.
-    pub(super) fn next_cycle(&self) -> Stop {
+    /// A new power cycle: nothing is under way. Gives why the last one ended, as it did with
+    /// `outcome`.
+    pub(super) fn next_cycle(&self, outcome: exec::Outcome) -> Stop {
         let mut inner = self.inner();
+        let all_done = inner.active == 0;
         (inner.active, inner.gate, inner.waiting) = (0, false, None);
-        inner.stop.take().unwrap_or(Stop::Finished)
+        let stop = inner.stop.take();
+        assert!(stop.is_some() || outcome == exec::Outcome::Finished, "a halt without a reason");
+        assert!(stop.is_some() || all_done, "clients are done, and operations are not");
+        stop.unwrap_or(Stop::Finished)
     }
 
     /// Ends the power cycle; the first reason counts.
@@ -272,7 +291,7 @@ impl<'a> Session<'a> {
         let found = (*cursor..steps.len()).find(|&index| steps[index].client == client);
         *cursor = found.map_or(steps.len(), |index| index + 1);
         let index = found?;
-        let op = OpId::try_from(index + 1).ok()?;
+        let op = OpId::try_from(index + 1).expect("a scenario has fewer than 2^32 operations");
         inner.active += 1;
         inner.doing.begin(client, op);
         Some((op, &steps[index]))
@@ -317,7 +336,14 @@ impl<'a> Session<'a> {
     async fn operation<D: Device>(&self, device: &D, op: OpId, step: &Step, request: Request) {
         let begun = Cell::new(false);
         // A future that was dropped is gone before anybody is told.
-        let ended = disturbed(step, pin!(self.perform(device, op, step, request, &begun))).await;
+        let ended = {
+            let performing = pin!(self.perform(device, op, step, request, &begun));
+            let ended = disturbed(step, performing).await;
+            // What is dropped here is the device's.
+            self.in_device.set(true);
+            ended
+        };
+        self.in_device.set(false);
         match ended {
             Ended::Done(Performed::Ended) => {}
             Ended::Done(Performed::NeverPolled) => {
@@ -328,7 +354,7 @@ impl<'a> Session<'a> {
         }
         let mut inner = self.inner();
         inner.doing.end(step.client);
-        inner.active -= 1;
+        inner.active = inner.active.checked_sub(1).expect("an operation ends that had begun");
         if inner.active == 1
             && let Some(waker) = inner.waiting.take()
         {
@@ -375,11 +401,14 @@ impl<'a> Session<'a> {
         // Declared before the buffer, and so dropped after it.
         let _turn = Turn::new(self, op, size);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let allocated = self.device(op, pin!(device.allocate_buffer(size))).await;
-        if size > 0 && !self.check_allocation(op, size, allocated.as_ref().err()) {
+        // In nobody's name, as the operation begins once it has its buffer.
+        self.enter_device();
+        let allocated = self.device(0, pin!(device.allocate_buffer(size))).await;
+        let refused = allocated.as_ref().err();
+        if (size > 0 || refused.is_some()) && !self.check_allocation(op, size, refused) {
             return Performed::Ended;
         }
-        let Ok(mut buffer) = allocated else { return Performed::Ended };
+        let Ok(mut buffer) = allocated else { unreachable!("a refusal ends it") };
         self.disk.begin(op, &step.faults);
         {
             let mut inner = self.inner();
@@ -399,6 +428,7 @@ impl<'a> Session<'a> {
             self.make_and_drop(device, (op, request), &mut buffer);
             return Performed::NeverPolled;
         }
+        self.enter_device();
         let result = match request {
             Request::Read { offset, .. } => {
                 buffer.as_mut_slice().fill(UNREAD);

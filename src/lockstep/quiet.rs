@@ -43,6 +43,25 @@ pub(super) fn catch<T>(
     })
 }
 
+/// Goes on with a panic that said this.
+pub(super) fn pass_on(said: String, panic: Box<dyn std::any::Any + Send>) -> ! {
+    LAST.set(Some(said));
+    panic::resume_unwind(panic)
+}
+
+/// Whether a panic that said this was in the harness: in code that the device may call, as files
+/// are, but that is not the device.
+pub(super) fn is_own(said: &str) -> bool {
+    let this = file!();
+    let Some(sources) = this.strip_suffix("lockstep/quiet.rs") else { return false };
+    let place = said.rsplit(AT).next().and_then(|place| place.strip_prefix(sources));
+    let own = ["disk/", "lockstep/", "model/"];
+    place.is_some_and(|it| own.iter().any(|own| it.starts_with(own)) && !it.contains("/tests"))
+}
+
+/// Before the place of a panic.
+const AT: &str = ", at ";
+
 /// Puts the hook in its place, once.
 fn hook() {
     static HOOK: Once = Once::new();
@@ -62,7 +81,7 @@ fn hook() {
 fn describe(info: &PanicHookInfo<'_>) -> String {
     let message = info.payload_as_str().unwrap_or("no message");
     match info.location() {
-        Some(at) => format!("{message}, at {}:{}", at.file(), at.line()),
+        Some(at) => format!("{message}{AT}{}:{}", at.file(), at.line()),
         None => message.to_owned(),
     }
 }
@@ -86,6 +105,16 @@ mod tests {
         assert!(!QUIET.get());
         let caught = panic::catch_unwind(|| quietly(|| panic!("nobody sees this")));
         assert!(caught.is_err() && !QUIET.get());
+    }
+
+    #[test]
+    fn panics_of_the_harness_are_told_by_their_place() {
+        let sources = file!().strip_suffix("lockstep/quiet.rs").unwrap();
+        let is_own = |place: &str| is_own(&format!("no, at last, at {sources}{place}:7"));
+        assert!(is_own("disk/undo.rs") && is_own("model/twin.rs") && is_own("lockstep/run.rs"));
+        assert!(!is_own("device/file_backed.rs") && !is_own("exec/join.rs"));
+        assert!(!is_own("lockstep/tests/tasks.rs") && !super::is_own("of no place"));
+        assert!(!super::is_own("mine, at /home/me/src/disk/undo.rs:7"));
     }
 
     #[test]

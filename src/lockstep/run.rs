@@ -108,9 +108,10 @@ pub(super) fn run<S: Subject>(
         });
         caught.unwrap_or_else(|(said, panic)| {
             let task = run.runtime.polling().filter(|name| !is_client(name));
-            if task.is_none() && !session.has_panicked_in_device() {
-                // A mistake of the harness.
-                std::panic::resume_unwind(panic);
+            let in_device = task.is_some() || session.has_panicked_in_device();
+            // A raw call of the device's is the harness's own code.
+            if !in_device || disk.has_panicked() || quiet::is_own(&said) {
+                quiet::pass_on(said, panic);
             }
             Err(Some((0, panicked(&said, task.as_deref()))))
         })
@@ -165,7 +166,7 @@ impl<S: Subject> Run<'_, '_, S> {
     fn create(&mut self) -> Result<(), Early> {
         let (session, subject, world) = (self.session, self.subject, self.world.clone());
         let spec = &session.scenario.device;
-        let creating = pin!(subject.create(&world, spec));
+        let creating = pin!(session.in_device(|| subject.create(&world, spec)));
         let making = session.device(0, creating);
         if let Err(error) = self.drive(CREATING, making)? {
             let sentence = format!("the device could not be made although nothing fails: {error}");
@@ -197,7 +198,7 @@ impl<S: Subject> Run<'_, '_, S> {
         loop {
             let stop = self.cycle(&device)?;
             if matches!(stop, Stop::Crash(..)) {
-                self.runtime.kill_tasks();
+                self.session.in_device(|| self.runtime.kill_tasks());
             }
             self.check_leak(&device)?;
             match stop {
@@ -265,16 +266,11 @@ impl<S: Subject> Run<'_, '_, S> {
         self.session.inner().twin.geometry()
     }
 
-    /// More steps than any device needs.
-    fn step_limit(&self) -> u64 {
-        100_000 + 1_000 * self.session.scenario.steps.len() as u64
-    }
-
     /// The clients go on until something stops them.
     fn cycle(&mut self, device: &S::Device) -> Result<Stop, Early> {
-        let (session, limit) = (self.session, self.step_limit());
+        let (session, limit) = (self.session, self.session.step_limit);
         let mut executor = self.runtime.executor();
-        for (client, name) in (0..session.scenario.clients()).zip(CLIENTS) {
+        for (client, name) in (0..session.clients).zip(CLIENTS) {
             executor.spawn(name, session.client(device, client));
         }
         let outcome = executor.run(limit);
@@ -283,8 +279,8 @@ impl<S: Subject> Run<'_, '_, S> {
         session.note_raw_calls(&mut inner.log);
         session.note_facts(&mut inner);
         drop(inner);
-        outcome.map_err(|error| self.hang(&error))?;
-        Ok(session.next_cycle())
+        let outcome = outcome.map_err(|error| self.hang(&error))?;
+        Ok(session.next_cycle(outcome))
     }
 
     fn hang(&self, error: &ExecError) -> (OpId, Violation) {
@@ -298,7 +294,18 @@ impl<S: Subject> Run<'_, '_, S> {
         name: &'static str,
         future: impl Future<Output = T>,
     ) -> Result<T, Early> {
-        let (output, limit) = (Cell::new(None), self.step_limit());
+        self.drive_long(name, 0, future)
+    }
+
+    /// As [`drive`](Self::drive), of a future that makes this many requests.
+    fn drive_long<T>(
+        &mut self,
+        name: &'static str,
+        requests: usize,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Early> {
+        let limit = self.session.step_limit + 1_000 * requests as u64;
+        let output = Cell::new(None);
         let outcome = self.drive_for(name, limit, future.map(|value| output.set(Some(value))));
         match (outcome, output.into_inner()) {
             (Ok(Outcome::Finished), Some(value)) => Ok(value),
@@ -307,8 +314,8 @@ impl<S: Subject> Run<'_, '_, S> {
                 violation.sentence = format!("{name}: {}", violation.sentence);
                 Err((op, violation).into())
             }
-            (Ok(_), _) => {
-                Err((0, Violation::new(Kind::Hang, format!("{name} did not end"))).into())
+            (Ok(outcome), _) => {
+                panic!("{name} ended without a result, the run with {outcome:?}")
             }
         }
     }
@@ -344,7 +351,7 @@ impl<S: Subject> Run<'_, '_, S> {
     /// The power fails, or the process dies.
     fn dies(&mut self, op: OpId, policy: CrashPolicy) -> Result<(), Early> {
         let session = self.session;
-        self.runtime.kill_tasks();
+        session.in_device(|| self.runtime.kill_tasks());
         if policy == CrashPolicy::Kill {
             session.cancel_all()?;
         }
@@ -377,7 +384,7 @@ impl<S: Subject> Run<'_, '_, S> {
     pub(super) fn open(&mut self, op: Option<OpId>) -> Result<S::Device, Early> {
         let session = self.session;
         let undisturbed = Step::new(Op::Reopen);
-        let step = op.and_then(|op| session.scenario.steps.get(op as usize - 1));
+        let step = op.map(|op| &session.scenario.steps[op as usize - 1]);
         let opens = |step: &&Step| matches!(step.op, Op::Reopen | Op::Crash(_));
         let mut step = step.filter(opens).unwrap_or(&undisturbed);
         let (op, mut attempts) = (op.unwrap_or(0), 0);
@@ -386,7 +393,7 @@ impl<S: Subject> Run<'_, '_, S> {
             let (subject, spec, world) =
                 (self.subject, &session.scenario.device, self.world.clone());
             let ended = {
-                let opening = pin!(subject.open(&world, spec));
+                let opening = pin!(session.in_device(|| subject.open(&world, spec)));
                 let opening = pin!(session.device(op, opening));
                 if is_never_polled(step) {
                     Ended::Dropped
@@ -491,6 +498,8 @@ impl<S: Subject> Run<'_, '_, S> {
         let session = self.session;
         let block = u64::from(session.scenario.device.block_size);
         let pieces = pieces(&self.geometry(), session.largest as u64, sectors);
+        // How many there are depends on the heap, and says nothing about the device.
+        let requests = pieces.len();
         let reading = async {
             for (offset, length) in pieces {
                 if read_piece(session, device, offset, length, check).await? {
@@ -508,7 +517,7 @@ impl<S: Subject> Run<'_, '_, S> {
             Ok(())
         };
         session.disk.calm(true);
-        let read = self.drive(READING_BACK, reading);
+        let read = self.drive_long(READING_BACK, requests, reading);
         session.disk.calm(false);
         read?.map_err(|violation| (0, violation).into())
     }
@@ -526,11 +535,15 @@ async fn read_piece<D: Device>(
     check: Check,
 ) -> Result<bool, Violation> {
     let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
-    let allocated = session.device(0, pin!(device.allocate_buffer(size))).await;
+    let allocated =
+        session.device(0, pin!(session.in_device(|| device.allocate_buffer(size)))).await;
     let mut buffer = allocated.map_err(unreadable)?;
     buffer.as_mut_slice().fill(UNREAD);
     session.disk.begin(0, &[]);
-    let read = session.device(0, pin!(device.read(offset, buffer.as_mut()))).await;
+    let read = {
+        let reading = pin!(session.in_device(|| device.read(offset, buffer.as_mut())));
+        session.device(0, reading).await
+    };
     let mut inner = session.inner();
     session.note_facts(&mut inner);
     let Inner { twin, log, report, .. } = &mut *inner;

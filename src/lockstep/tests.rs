@@ -1,6 +1,7 @@
 use super::*;
 use crate::scenario::{Op, Profile, Step, generate};
 
+mod broken;
 mod check;
 mod description;
 mod drops;
@@ -67,6 +68,23 @@ fn no_operation_is_left_out() {
         let report = passes(&mut runner, &undisturbed);
         assert_eq!(report.stats.ops, undisturbed.steps.len() as u64, "seed {seed}");
     }
+}
+
+/// A runner that takes scenarios of strangers does not keep the memory of all of them.
+#[test]
+fn few_large_heaps_are_kept() {
+    let mut runner = Runner::new(FileBacked, Medium::Memory);
+    let mut scenario = generate(1, Profile::Default);
+    scenario.steps.clear();
+    let device = &mut scenario.device;
+    (device.sector_size, device.block_size, device.file_length) = (512, 512, 0);
+    for blocks in (1..200).chain((1..200).map(|at| (32 << 11) - at)) {
+        scenario.device.heap = 512 * blocks;
+        passes(&mut runner, &scenario);
+        let kept: usize = runner.heaps.iter().map(|heap| heap.size()).sum();
+        assert!(runner.heaps.len() <= HEAPS && kept <= HEAP_BYTES, "{kept} bytes");
+    }
+    assert_eq!(runner.heaps.len(), 2);
 }
 
 #[test]

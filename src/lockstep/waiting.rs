@@ -64,7 +64,7 @@ impl Doing {
     fn lines(&self, steps: &[Step]) -> impl Iterator<Item = String> {
         (0..).zip(&self.0).filter_map(|(client, doing): (u8, _)| {
             let Under { op, waits_for } = (*doing)?;
-            let step = steps.get((op as usize).checked_sub(1)?)?;
+            let step = &steps[op as usize - 1];
             // What makes no request and waits is a reopening.
             let name = step.op.request().map_or("reopen", Request::name);
             Some(match waits_for {

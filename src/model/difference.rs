@@ -46,7 +46,7 @@ impl Difference {
         });
         let (count, expected, bytes) = counted.min_by_key(|&(count, ..)| count)?;
         let first = found.iter().zip(&bytes).position(|pair| differ(&pair))?;
-        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let number = |at: usize| u32::try_from(at).expect("a place in a sector");
         let pairs = found.as_chunks().0.iter().zip(bytes.as_chunks().0).enumerate();
         let lines = pairs.filter(|(_, (found, expected))| found != expected);
         let lines = lines.take(LINES).map(|(index, (&found, &expected))| {

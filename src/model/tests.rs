@@ -12,6 +12,7 @@ mod model_device;
 mod naming;
 mod never_polled;
 mod promises;
+mod protocol;
 mod reads;
 mod reference;
 mod trims;

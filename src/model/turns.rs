@@ -36,7 +36,8 @@ impl Turns {
     /// is set aside, whether they know of it yet or not: together it has to fit the heap. How a
     /// heap rounds sizes up is not counted, so that no heap that serves in order is accused.
     pub(super) fn given(&mut self, op: OpId, heap: u64) -> Result<(), Violation> {
-        let Some(at) = self.claims.iter().position(|claim| claim.op == op) else { return Ok(()) };
+        let at = self.claims.iter().position(|claim| claim.op == op);
+        let at = at.unwrap_or_else(|| panic!("#{op} got a buffer that it had not asked for"));
         self.claims[at].given = true;
         let (before, others) = self.claims.split_at(at);
         let in_use = others.iter().filter(|claim| claim.given);
@@ -78,6 +79,10 @@ impl Twin {
     /// # Errors
     ///
     /// Where it was not its turn.
+    ///
+    /// # Panics
+    ///
+    /// If `op` has not asked for a buffer, or has given it back.
     pub fn given(&mut self, op: OpId, heap: u64) -> Result<(), Violation> {
         self.turns.given(op, heap)
     }
@@ -140,7 +145,12 @@ mod tests {
         turns.over(2);
         assert_eq!(turns.given(3, HEAP), Ok(()));
         turns.over(1);
-        assert_eq!(turns.given(9, HEAP), Ok(()), "one that never asked");
+    }
+
+    #[test]
+    #[should_panic(expected = "#9 got a buffer that it had not asked for")]
+    fn nobody_gets_what_it_has_not_asked_for() {
+        let _ = asked(&[512]).given(9, HEAP);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::payload::{self, Content, OpId};
 use super::promises::{Containment, Promises};
 use super::request::{Evidence, Outcome, Request, TrimEffect};
 use super::turns::Turns;
-use super::version::{Leaves, Tick, Version};
+use super::version::{Leaves, NEVER, Tick, Version};
 use super::violation::{Finding, Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 use std::collections::BTreeMap;
@@ -151,7 +151,13 @@ impl Twin {
     }
 
     /// `op` is being made. Numbers begin at 1 and are not used twice.
+    ///
+    /// # Panics
+    ///
+    /// If `op` is 0 or has begun before.
     pub fn begin(&mut self, op: OpId, request: Request) {
+        assert!(op != 0, "operations are numbered from 1");
+        assert!(self.legal.times(op).began == NEVER, "operation #{op} begins for the second time");
         let now = self.tick();
         self.legal.begin(op, now);
         let mut changes = 0..0;
@@ -185,12 +191,17 @@ impl Twin {
     /// # Errors
     ///
     /// The clause that its answer, or what it read, breaks.
+    ///
+    /// # Panics
+    ///
+    /// If `op` is not in flight: it has not begun, or has ended, or the device was opened since.
     pub fn end(
         &mut self,
         op: OpId,
         outcome: Outcome<'_>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
+        assert!(self.in_flight.contains(&op), "operation #{op} ends, but is not in flight");
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });
@@ -371,7 +382,11 @@ impl Twin {
     fn heal_misread(&mut self, op: OpId, changes: &Range<u64>) {
         let began = self.legal.times(op).began;
         if self.promises.own_calls || self.in_flight.is_empty() {
-            self.misread.retain(|sector, at| !changes.contains(sector) || *at >= began);
+            let misread = self.misread.range(changes.clone());
+            let healed = misread.filter(|(_, at)| **at < began).map(|(&sector, _)| sector);
+            for sector in healed.collect::<Vec<_>>() {
+                self.misread.remove(&sector);
+            }
         }
     }
 

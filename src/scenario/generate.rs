@@ -130,7 +130,7 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
     let mut generator = Generator::new(seed, accepts);
     let device = generator.device(profile);
     let swarm = generator.swarm(profile, &device);
-    Scenario {
+    let mut scenario = Scenario {
         version: VERSION,
         note: String::new(),
         seed: Some(seed),
@@ -139,7 +139,9 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
         salt: Rng::new(seed, Purpose::Payload).next_u64(),
         steps: generator.steps(&swarm, &device),
         expect: None,
-    }
+    };
+    scenario.end_in_time();
+    scenario
 }
 
 struct Generator<'a> {

@@ -10,6 +10,7 @@
 mod accepts;
 pub mod codec;
 mod generate;
+mod limits;
 mod text;
 mod variant;
 
@@ -19,7 +20,8 @@ mod tests;
 pub use accepts::{Accepts, NotAccepted};
 pub use codec::{decode, encode};
 pub use generate::{Profile, generate, generate_for};
-pub use text::{ScenarioError, parse, print};
+pub use limits::{MAX_DELAY, MAX_HELD, MAX_LOOKS, MAX_MOVED, MAX_TRIMMED, TooLarge};
+pub use text::{MAX_TEXT, ScenarioError, parse, print};
 
 use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};
 use crate::disk::{CrashPolicy, Fault, FaultClass};
@@ -38,11 +40,6 @@ pub const MAX_CLIENTS: u8 = 16;
 
 /// Most bytes that a request may cover unless it is to be refused: 32 MiB.
 pub const MAX_TRANSFER: u64 = 32 << 20;
-
-/// Most bytes that all trims of a scenario together may cover, but for those that the device has to
-/// refuse: 64 MiB. A larger scenario can be read and written, but not run: see
-/// [`Scenario::check_size`].
-pub const MAX_TRIMMED: u64 = 64 << 20;
 
 /// Most bytes by which a file may be longer than the device: 1 MiB.
 pub const MAX_BEYOND: u64 = 1 << 20;
@@ -70,6 +67,7 @@ pub struct Scenario {
     pub salt: u64,
     /// The operations. Each client makes its own in this order; how the clients interleave is the
     /// schedule's choice. The first is operation 1.
+    #[serde(deserialize_with = "text::steps")]
     pub steps: Vec<Step>,
     /// What running it has to give, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -413,40 +411,7 @@ pub enum ExpectedVerdict {
     Fail(Kind),
 }
 
-/// The scenario is too large to be simulated, for the reason that this says in one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "too large to simulate: the trims up to operation {op} cover {bytes} bytes; all trims of a \
-     scenario together may cover {MAX_TRIMMED}"
-)]
-pub struct TooLarge {
-    op: usize,
-    bytes: u64,
-}
-
 impl Scenario {
-    /// Whether running this takes bounded time and memory: the twin keeps books of every sector
-    /// that a trim covers.
-    ///
-    /// # Errors
-    ///
-    /// If its trims cover more than [`MAX_TRIMMED`] bytes.
-    pub fn check_size(&self) -> Result<(), TooLarge> {
-        let Ok(geometry) = self.device.geometry() else { return Ok(()) };
-        let mut bytes = 0_u64;
-        for (step, op) in self.steps.iter().zip(1..) {
-            if let Op::Trim { offset, length } = step.op
-                && geometry.check(offset, length).is_ok()
-            {
-                bytes = bytes.saturating_add(length);
-            }
-            if bytes > MAX_TRIMMED {
-                return Err(TooLarge { op, bytes });
-            }
-        }
-        Ok(())
-    }
-
     /// How many clients it has: one more than the highest number.
     pub fn clients(&self) -> u8 {
         self.steps.iter().map(|step| step.client.saturating_add(1)).max().unwrap_or(0)

@@ -2,5 +2,6 @@
 
 mod bad_text;
 mod generated;
+mod limits;
 mod text;
 mod variants;

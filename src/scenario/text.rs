@@ -1,7 +1,11 @@
 //! Scenarios as text: RON, one line an operation.
 
-use super::{MAX_STEPS, Scenario, VERSION};
-use serde::Deserialize;
+use super::{MAX_STEPS, Scenario, Step, VERSION};
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use std::fmt;
+
+/// Most bytes of a text: 64 MiB, which no scenario takes.
+pub const MAX_TEXT: usize = 64 << 20;
 
 /// Why a text is no scenario, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +20,7 @@ pub struct ScenarioError {
 }
 
 /// All that is read of a text before its version is known.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename = "Scenario")]
 struct Header {
     version: u32,
@@ -38,6 +42,10 @@ struct Header {
 /// Where the text is no scenario, is of another version, or asks for what cannot be: an absurd
 /// geometry, too many operations, clients, faults or bytes.
 pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+    if text.len() > MAX_TEXT {
+        let reason = format!("the text has {} bytes: at most {MAX_TEXT}", text.len());
+        return Err(ScenarioError { line: 1, column: 1, reason });
+    }
     if text.trim().is_empty() {
         return Err(ScenarioError { line: 1, column: 1, reason: "the file is empty".to_owned() });
     }
@@ -48,10 +56,35 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
     }
     let scenario: Scenario = ron::from_str(text).map_err(|error| located(&error))?;
     if scenario.steps.len() > MAX_STEPS {
-        let reason = format!("{} operations: at most {MAX_STEPS}", scenario.steps.len());
+        let reason = format!("more than {MAX_STEPS} operations: that many are the most");
         return Err(at(text, "steps", reason));
     }
     Ok(scenario)
+}
+
+/// Reads the operations, and keeps one more than there may be.
+pub(super) fn steps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Step>, D::Error> {
+    struct Steps;
+
+    impl<'de> Visitor<'de> for Steps {
+        type Value = Vec<Step>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of operations")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Step>, A::Error> {
+            let mut steps = Vec::new();
+            while let Some(step) = list.next_element()? {
+                if steps.len() <= MAX_STEPS {
+                    steps.push(step);
+                }
+            }
+            Ok(steps)
+        }
+    }
+
+    deserializer.deserialize_seq(Steps)
 }
 
 fn located(error: &ron::error::SpannedError) -> ScenarioError {

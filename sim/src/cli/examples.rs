@@ -15,7 +15,7 @@ Exit status:
   0  every scenario passed
   1  a device diverged from its twin, or a file from what it expects
   2  bad input or usage; nothing to shrink, as the scenario passes
-  3  nothing was tested; or a run is not repeatable, a bug not found, a fault unexercised (--strict)
+  3  nothing was tested, or this program is broken: it panicked, a run is not repeatable, a bug lost
   130  interrupted; what was done so far has been reported";
 
 pub(super) const RUN: &str = "\

@@ -102,7 +102,7 @@ fn too_many_operations_are_refused() {
     let first = scenario.steps[0].clone();
     scenario.steps = vec![first; MAX_STEPS + 1];
     place.file("long.ron", print(&scenario));
-    let reason = ": 100001 operations: at most 100000";
+    let reason = ": more than 100000 operations";
     assert_refused(&place, &["replay", "long.ron"], &["long.ron: not a scenario: line ", reason]);
 }
 

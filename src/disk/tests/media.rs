@@ -80,7 +80,8 @@ impl Twins {
         let (faults, value) = (self.fault(), u8::try_from(self.rng.between(1, 255)).unwrap());
         let weights = [30, 40, 8, 3, 4, 8, 4];
         let (choice, seed) = (self.rng.weighted(&weights), self.rng.next_u64());
-        let end = self.rng.chance(3, 4);
+        // A crash has ended it.
+        let end = self.rng.chance(3, 4) && choice != 6;
         let survivors = self.survivors();
         self.op += 1;
         for disk in &self.disks {

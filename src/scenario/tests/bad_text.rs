@@ -158,7 +158,7 @@ fn as_many_operations_as_there_may_be_and_one_more() {
     assert_eq!(with(MAX_STEPS - 1).unwrap().steps.len(), MAX_STEPS);
     let error = with(MAX_STEPS).unwrap_err();
     assert_eq!((error.line, error.column), (6, 5));
-    assert_eq!(error.reason, "100001 operations: at most 100000");
+    assert_eq!(error.reason, "more than 100000 operations: that many are the most");
 }
 
 #[test]
