@@ -143,6 +143,7 @@ impl BackingFile for MistakenFile {
     }
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.wrote.store(true, Ordering::Relaxed);
         let punched = self.file.punch_hole(offset, length).await;
         self.take(Call::Punch, punched, ())
     }

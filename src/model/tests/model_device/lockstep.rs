@@ -118,7 +118,8 @@ fn a_device_without_weak_forms_does_too() {
 #[test]
 fn a_device_that_is_weaker_than_the_contract_is_found() {
     for (mistake, kind) in Mistake::ALL {
-        let found = scenarios(0..250).find_map(|scenario| kind_of(&scenario, mistake));
-        assert_eq!(found, Some(kind), "{mistake:?}");
+        // Some mistakes show in several ways.
+        let mut found = scenarios(0..250).filter_map(|scenario| kind_of(&scenario, mistake));
+        assert!(found.any(|it| it == kind), "{mistake:?}");
     }
 }
