@@ -426,11 +426,12 @@ impl State {
         call: Call,
         length: usize,
     ) -> Option<FaultKind> {
+        let nothing_lasts = self.stays.is_none() && self.full_for == 0 && !self.cannot_punch;
         match fault {
+            None if nothing_lasts || self.operations.calm => {}
             Some(FaultKind::EnospcFor(calls)) => self.full_for = calls,
             Some(kind) if kind.stays() => self.stays = Some(kind),
             Some(FaultKind::PunchUnsupported) => self.cannot_punch = true,
-            None if self.operations.calm => {}
             None if self.cannot_punch && call == Call::Punch => {
                 return Some(FaultKind::PunchUnsupported);
             }

@@ -20,12 +20,15 @@ impl Home {
         Self { thread: this_thread(), saw_foreign: AtomicBool::new(false) }
     }
 
-    /// Notes a wake-up or a spawn: it is foreign if this is another thread.
+    /// Notes a wake-up or a spawn: it is foreign if this is another thread. Tells whether it is
+    /// not.
     #[inline]
-    pub(super) fn note(&self) {
-        if this_thread() != self.thread {
+    pub(super) fn note(&self) -> bool {
+        let is_home = this_thread() == self.thread;
+        if !is_home {
             self.saw_foreign.store(true, Ordering::Relaxed);
         }
+        is_home
     }
 
     pub(super) fn saw_foreign(&self) -> bool {

@@ -147,25 +147,39 @@ impl Wakeups {
 /// The wake-ups of 64 slots.
 #[derive(Debug)]
 struct Word {
-    /// A bit is set when its slot is woken, and cleared when the executor collects it.
+    /// A bit is set when its slot is woken, and cleared when the executor collects it. Only the
+    /// runtime's thread changes this, so that it needs no locked instruction.
     woken: AtomicU64,
+    /// The same for wake-ups by other threads.
+    foreign: AtomicU64,
     home: Arc<Home>,
 }
 
 impl Word {
     fn new(home: &Arc<Home>) -> Self {
-        Self { woken: AtomicU64::new(0), home: Arc::clone(home) }
+        Self { woken: AtomicU64::new(0), foreign: AtomicU64::new(0), home: Arc::clone(home) }
     }
 
     #[inline]
     fn collect(&self) -> u64 {
+        let woken = self.woken.load(Ordering::Relaxed);
+        self.woken.store(0, Ordering::Relaxed);
         // The plain load spares a locked instruction where nobody was woken. Acquire pairs with
-        // the release in `wake_by_ref`, as whoever wakes from another thread may have stored
-        // something for the task first.
-        if self.woken.load(Ordering::Relaxed) == 0 {
-            0
+        // the release in `wake`, as whoever wakes from another thread may have stored something
+        // for the task first.
+        if self.foreign.load(Ordering::Relaxed) == 0 {
+            woken
         } else {
-            self.woken.swap(0, Ordering::Acquire)
+            woken | self.foreign.swap(0, Ordering::Acquire)
+        }
+    }
+
+    #[inline]
+    fn wake(&self, bit: u64) {
+        if self.home.note() {
+            self.woken.store(self.woken.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
+        } else {
+            self.foreign.fetch_or(bit, Ordering::Release);
         }
     }
 }
@@ -186,7 +200,6 @@ impl Wake for WakeSlot {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.word.home.note();
-        self.word.woken.fetch_or(self.bit.load(Ordering::Relaxed), Ordering::Release);
+        self.word.wake(self.bit.load(Ordering::Relaxed));
     }
 }

@@ -276,10 +276,34 @@ impl Scenario {
         if u64::from(self.device.heap) > MAX_TRANSFER {
             return Err(too_large(0, (Excess::Heap, self.device.heap.into())));
         }
+        if self.is_clearly_small(&geometry) {
+            return Ok(());
+        }
         let checked = self.check_cost(Cost::new(&self.device, geometry, None));
         // That was quick, and may have counted some pieces of the file often.
         checked
             .or_else(|_| self.check_cost(Cost::new(&self.device, geometry, Some(BTreeSet::new()))))
+    }
+
+    /// Whether it keeps to all limits whatever its operations transfer. That is so of most, and
+    /// takes no look at their lengths.
+    fn is_clearly_small(&self, geometry: &Geometry) -> bool {
+        let heap = u64::from(self.device.heap).next_multiple_of(self.device.block_size.into());
+        let (steps, size) = (self.steps.len() as u64, geometry.size());
+        let bytes = steps.saturating_mul(heap.max(size).max(PIECE));
+        let looks = (bytes >> geometry.sector_size().trailing_zeros()) + size / PIECE + 1;
+        let is_usual = |step: &Step| {
+            let transfers = matches!(step.op, Op::Read { length, .. } | Op::Write { length, .. }
+                if length > 2 * MAX_TRANSFER);
+            step.faults.is_empty() && step.client < MAX_CLIENTS && !transfers
+        };
+        let is_fine = |step: &Step| is_usual(step) || check_step(step).is_ok();
+        bytes <= MAX_TRIMMED
+            && bytes.saturating_mul(3) <= MAX_HELD
+            && bytes.saturating_mul(3) <= MAX_MOVED
+            && looks.saturating_mul(20 * steps) <= MAX_LOOKS
+            && self.steps.iter().all(is_fine)
+            && self.delays() <= MAX_DELAY
     }
 
     fn check_cost(&self, mut cost: Cost<'_>) -> Result<(), TooLarge> {
