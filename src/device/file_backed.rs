@@ -156,6 +156,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
     }
 
     /// Begins a request that changes the `length` bytes at `offset`, if it may go ahead.
+    #[inline]
     fn begin_change(
         &self,
         offset: u64,

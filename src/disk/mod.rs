@@ -284,10 +284,10 @@ impl SimDisk {
     /// If `op` has not [begun](Self::begin), has ended already, or was ended by a
     /// [crash](Self::crash), a [`settle`](Self::settle) or a [`format`](Self::format).
     pub fn end(&self, op: u32, given_up: bool) -> CallReport {
-        let mut report = CallReport::default();
+        let mut report = Box::default();
         let ending = if given_up { Ending::Dropped } else { Ending::Ok };
         self.shared.lock().end(op, ending, &mut report);
-        report
+        *report
     }
 
     /// The power fails and comes back, or the process dies. Operations under way are no more and
@@ -423,7 +423,7 @@ impl SimDisk {
         &self,
         op: u32,
         ending: Ending,
-        report: &mut CallReport,
+        report: &mut Box<CallReport>,
         mut each: impl FnMut(&RawCall, &[SectorState]),
     ) {
         self.shared.called.store(false, Ordering::Relaxed);

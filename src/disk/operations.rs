@@ -182,7 +182,8 @@ pub(super) struct Operation {
     faults: Vec<Fault>,
     /// A bit is set when the fault at this place has been met.
     used: u32,
-    pub(super) report: CallReport,
+    /// Boxed, as it is handed over.
+    pub(super) report: Box<CallReport>,
     /// Raw calls that tasks have made since it began.
     task_calls: u32,
 }
@@ -264,7 +265,7 @@ impl Operations {
     }
 
     /// The operation makes no more raw calls: fills its report, which is empty.
-    fn end(&mut self, op: u32, ending: Ending, rules: &Rules, report: &mut CallReport) {
+    fn end(&mut self, op: u32, ending: Ending, rules: &Rules, report: &mut Box<CallReport>) {
         let Some(at) = self.active().iter().position(|it| it.op == op) else {
             panic!("operation {op} ends, but it has not begun, or has ended, or the power failed");
         };
@@ -381,7 +382,7 @@ impl State {
     }
 
     /// The operation `op` makes no more raw calls; see [`SimDisk::end`](super::SimDisk::end).
-    pub(super) fn end(&mut self, op: u32, ending: Ending, report: &mut CallReport) {
+    pub(super) fn end(&mut self, op: u32, ending: Ending, report: &mut Box<CallReport>) {
         report.clear();
         self.operations.end(op, ending, &self.rules, report);
         for at in 0..self.files.len() {

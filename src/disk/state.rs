@@ -6,7 +6,7 @@ use super::directory::{Directory, FileId, NameId, Names};
 use super::fault::{Call, FaultClass, FaultKind};
 use super::inode::Inode;
 use super::medium::{Backing, Medium};
-use super::operations::{CallReport, Caller, Ending, Operations, Rules};
+use super::operations::{Caller, Ending, Operations, Rules};
 use super::watch::{SectorState, Watch};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -235,7 +235,7 @@ impl State {
     fn kill(&mut self) {
         let under_way: Vec<u32> = self.operations.under_way().collect();
         for op in under_way {
-            self.end(op, Ending::Dropped, &mut CallReport::default());
+            self.end(op, Ending::Dropped, &mut Box::default());
         }
         self.operations.crash();
         self.reopened();

@@ -5,7 +5,7 @@ use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Buffer, Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, CrashPolicy, Ending, SimDisk};
+use crate::disk::{CallReport, CrashPolicy, Ending, Fault, SimDisk};
 use crate::exec::{self, Halt};
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step};
@@ -78,7 +78,7 @@ pub(super) struct Inner<'a> {
     /// Whom to wake when the last operation ends.
     waiting: Option<Waker>,
     /// Of the operation that ended last; kept for its memory.
-    pub(super) report: CallReport,
+    pub(super) report: Box<CallReport>,
 }
 
 impl<'a> Session<'a> {
@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             active: 0,
             gate: false,
             waiting: None,
-            report: CallReport::default(),
+            report: Box::default(),
         };
         let spec = &scenario.device;
         let heap = u64::from(spec.heap).next_multiple_of(spec.block_size.into());
@@ -205,7 +205,7 @@ impl<'a> Session<'a> {
         op: OpId,
         ending: Ending,
         log: &mut Log,
-        report: &mut CallReport,
+        report: &mut Box<CallReport>,
     ) {
         let salt = self.scenario.salt;
         self.disk.end_noting(op, ending, report, |raw, sectors| {
@@ -246,11 +246,11 @@ impl<'a> Session<'a> {
         tell: impl FnOnce(&Evidence<'_>) -> T,
     ) -> T {
         let promises = &self.promises;
-        let met = report.met.iter().filter(|_| promises.own_calls);
-        let surfaced = met.clone().filter_map(|fault| fault.kind.surfaces());
+        let met: &[Fault] = if promises.own_calls { &report.met } else { &[] };
+        let surfaced = met.iter().filter_map(|fault| fault.kind.surfaces());
         let errors: SmallVec<[DeviceError; 2]> = surfaced.collect();
-        let mut syncs = met.clone().filter(|fault| fault.kind.fails_sync());
-        let may_surface = met.filter_map(|fault| fault.kind.may_surface());
+        let mut syncs = met.iter().filter(|fault| fault.kind.fails_sync());
+        let may_surface = met.iter().filter_map(|fault| fault.kind.may_surface());
         // Without a cause, and that is the rule, this allocates nothing.
         let causes: Vec<Cause> = report
             .causes

@@ -201,7 +201,10 @@ impl Twin {
         outcome: Outcome<'_>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
-        assert!(self.in_flight.contains(&op), "operation #{op} ends, but is not in flight");
+        let Some(place) = self.in_flight.iter().position(|&other| other == op) else {
+            panic!("operation #{op} ends, but is not in flight");
+        };
+        self.in_flight.remove(place);
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });
@@ -210,7 +213,6 @@ impl Twin {
         } else {
             self.legal.end(op, now);
         }
-        self.in_flight.retain(|&other| other != op);
         let request = self.log[op as usize].request;
         self.misread(evidence.unreliable);
         self.state.sync_failing |= evidence.sync_error.is_some();
