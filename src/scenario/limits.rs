@@ -292,18 +292,19 @@ impl Scenario {
         let (steps, size) = (self.steps.len() as u64, geometry.size());
         let bytes = steps.saturating_mul(heap.max(size).max(PIECE));
         let looks = (bytes >> geometry.sector_size().trailing_zeros()) + size / PIECE + 1;
-        let is_usual = |step: &Step| {
-            let transfers = matches!(step.op, Op::Read { length, .. } | Op::Write { length, .. }
-                if length > 2 * MAX_TRANSFER);
-            step.faults.is_empty() && step.client < MAX_CLIENTS && !transfers
-        };
-        let is_fine = |step: &Step| is_usual(step) || check_step(step).is_ok();
-        bytes <= MAX_TRIMMED
-            && bytes.saturating_mul(3) <= MAX_HELD
-            && bytes.saturating_mul(3) <= MAX_MOVED
-            && looks.saturating_mul(20 * steps) <= MAX_LOOKS
-            && self.steps.iter().all(is_fine)
-            && self.delays() <= MAX_DELAY
+        let fits = bytes <= MAX_TRIMMED
+            && bytes.saturating_mul(3) <= MAX_HELD.min(MAX_MOVED)
+            && looks.saturating_mul(20 * steps) <= MAX_LOOKS;
+        let mut delay = 0;
+        fits && self.steps.iter().all(|step| {
+            if step.faults.is_empty() {
+                let far = matches!(step.op, Op::Read { length, .. } | Op::Write { length, .. }
+                    if length > 2 * MAX_TRANSFER);
+                return step.client < MAX_CLIENTS && !far;
+            }
+            add(&mut delay, delays(step));
+            check_step(step).is_ok() && delay <= MAX_DELAY
+        })
     }
 
     fn check_cost(&self, mut cost: Cost<'_>) -> Result<(), TooLarge> {
