@@ -4,7 +4,8 @@
 //! all (*stale*), somewhere else (*misdirected*) or nowhere (*lost*), only looking again can tell.
 
 use super::power_cycle::UNREAD;
-use super::run::{Run, pieces};
+use super::read_back::pieces;
+use super::run::Run;
 use super::subject::Subject;
 use crate::device::Device;
 use crate::model::{Content, Expected, Kind, Violation};

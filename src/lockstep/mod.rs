@@ -32,6 +32,7 @@ mod explain;
 mod opening;
 mod power_cycle;
 mod quiet;
+mod read_back;
 mod run;
 mod scope;
 mod shrink;

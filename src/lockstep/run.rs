@@ -1,8 +1,9 @@
 //! A run: power cycles, one after another, with what is read back between them.
 
 use super::opening::{judge_description, judge_opening};
-use super::power_cycle::{Inner, Session, Stop, UNREAD};
+use super::power_cycle::{Inner, Session, Stop};
 use super::quiet;
+use super::read_back::SMALL;
 use super::scope::{Ended, disturbed, is_never_polled};
 use super::subject::Subject;
 use super::trace::Log;
@@ -11,12 +12,11 @@ use super::{Divergence, Options, Report, Verdict};
 use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
 use crate::disk::{CrashPolicy, Ending, FaultClass, SimDisk, World};
 use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime, yield_now};
-use crate::model::{Evidence, Kind, OpId, Promises, Twin, Violation};
+use crate::model::{Kind, OpId, Promises, Twin, Violation};
 use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
 use futures::FutureExt;
 use std::cell::Cell;
 use std::future::Future;
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -39,17 +39,10 @@ const CLIENTS: [&str; MAX_CLIENTS as usize] = [
     "client 15",
 ];
 
-/// A device of at most this many bytes is read back whole whenever it is opened.
-const SMALL: u64 = 4 << 10;
-
 /// A device of at most this many bytes is read back whole at the end of the scenario. Eight
 /// blocks of 4096 bytes are among them, so that such a device shrinks as small as any other: what a
 /// trim destroyed beside its range shows without another operation.
 const SMALL_AT_THE_END: u64 = 32 << 10;
-
-/// So many bytes between two places that are read back are read with them. That takes less time
-/// than another read, and shows what went astray there.
-const GAP: u64 = 4 << 10;
 
 /// Steps in which the tasks of a device have to give back the transfer buffers that they hold.
 const RELEASE: u64 = 10_000;
@@ -138,7 +131,7 @@ fn is_client(name: &str) -> bool {
 
 const CREATING: &str = "making the device";
 const OPENING: &str = "opening the device";
-const READING_BACK: &str = "reading back";
+pub(super) const READING_BACK: &str = "reading back";
 const RELEASING: &str = "waiting for the transfer heap";
 const ENDING: &str = "letting tasks end";
 const DRIVEN: [&str; 5] = [CREATING, OPENING, READING_BACK, RELEASING, ENDING];
@@ -152,7 +145,7 @@ pub(super) struct Run<'r, 's, S> {
     pub(super) session: &'r Session<'s>,
     runtime: &'r mut Runtime<RandomSchedule>,
     /// The power has failed, and what that left has not been read back whole.
-    unrecovered: bool,
+    pub(super) unrecovered: bool,
 }
 
 impl<S: Subject> Run<'_, '_, S> {
@@ -262,7 +255,7 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     /// That of the scenario; what the device says of itself is for the device to get wrong.
-    fn geometry(&self) -> Geometry {
+    pub(super) fn geometry(&self) -> Geometry {
         self.session.inner().twin.geometry()
     }
 
@@ -298,7 +291,7 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     /// As [`drive`](Self::drive), of a future that makes this many requests.
-    fn drive_long<T>(
+    pub(super) fn drive_long<T>(
         &mut self,
         name: &'static str,
         requests: usize,
@@ -463,148 +456,4 @@ impl<S: Subject> Run<'_, '_, S> {
                         is not fully free";
         Err((0, Violation::new(Kind::LeakedBuffer, sentence)).into())
     }
-
-    /// Reads back everything that was ever touched, and all of a device of at most `small` bytes.
-    fn verify(&mut self, device: &S::Device, small: u64) -> Result<(), Early> {
-        let geometry = self.geometry();
-        let touched = match geometry.size() {
-            size if size <= small => vec![geometry.sectors(&(0..size))],
-            _ => self.session.inner().twin.touched(),
-        };
-        self.read_back(device, &touched, Twin::verify)
-    }
-
-    /// Reads back everything that changed since the last crash, and all of a small device.
-    fn recover(&mut self, device: &S::Device) -> Result<(), Early> {
-        let geometry = self.geometry();
-        let mut inner = self.session.inner();
-        let changed = match geometry.size() {
-            size if size <= SMALL => vec![geometry.sectors(&(0..size))],
-            _ => runs(inner.twin.changed()),
-        };
-        drop(inner);
-        self.read_back(device, &changed, Twin::recover)?;
-        self.unrecovered = false;
-        self.session.inner().twin.recovered().map_err(|violation| (0, violation).into())
-    }
-
-    /// Reads the blocks around runs of sectors, and has them checked.
-    fn read_back(
-        &mut self,
-        device: &S::Device,
-        sectors: &[Range<u64>],
-        check: Check,
-    ) -> Result<(), Early> {
-        let session = self.session;
-        let block = u64::from(session.scenario.device.block_size);
-        let pieces = pieces(&self.geometry(), session.largest as u64, sectors);
-        // How many there are depends on the heap, and says nothing about the device.
-        let requests = pieces.len();
-        let reading = async {
-            for (offset, length) in pieces {
-                if read_piece(session, device, offset, length, check).await? {
-                    continue;
-                }
-                // A sector in there cannot be read; its neighbours have to be right all the same.
-                for offset in
-                    (offset..offset + length).step_by(session.scenario.device.block_size as usize)
-                {
-                    if !read_piece(session, device, offset, block, check).await? {
-                        mark_unknown(session, offset, block);
-                    }
-                }
-            }
-            Ok(())
-        };
-        session.disk.calm(true);
-        let read = self.drive_long(READING_BACK, requests, reading);
-        session.disk.calm(false);
-        read?.map_err(|violation| (0, violation).into())
-    }
-}
-
-/// How the twin checks what was read back.
-type Check = fn(&mut Twin, u64, &[u8], &Evidence<'_>) -> Result<(), Violation>;
-
-/// Reads and checks a piece of the device. False where the medium could not read it.
-async fn read_piece<D: Device>(
-    session: &Session<'_>,
-    device: &D,
-    offset: u64,
-    length: u64,
-    check: Check,
-) -> Result<bool, Violation> {
-    let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
-    let allocated =
-        session.device(0, pin!(session.in_device(|| device.allocate_buffer(size)))).await;
-    let mut buffer = allocated.map_err(unreadable)?;
-    buffer.as_mut_slice().fill(UNREAD);
-    session.disk.begin(0, &[]);
-    let read = {
-        let reading = pin!(session.in_device(|| device.read(offset, buffer.as_mut())));
-        session.device(0, reading).await
-    };
-    let mut inner = session.inner();
-    session.note_facts(&mut inner);
-    let Inner { twin, log, report, .. } = &mut *inner;
-    session.end_calls(0, Ending::answered(read.is_ok()), log, report);
-    let first = offset / u64::from(session.scenario.device.sector_size);
-    session.with_evidence(report, |evidence| match read {
-        Err(error) if is_unreadable(error, evidence) => Ok(false),
-        Err(error) => Err(unreadable(error)),
-        Ok(()) => check(twin, first, buffer.as_slice(), evidence).map(|()| {
-            log.read_back(first, twin.seen());
-            true
-        }),
-    })
-}
-
-/// Whether reading back failed as the file did.
-fn is_unreadable(error: DeviceError, evidence: &Evidence<'_>) -> bool {
-    evidence.harmed
-        || evidence.errors.contains(&error)
-        || evidence.causes.iter().any(|cause| cause.error == error)
-        || evidence.owed.contains(&error)
-}
-
-/// A block that cannot be read: its damaged sectors are beyond checking.
-fn mark_unknown(session: &Session<'_>, offset: u64, length: u64) {
-    if !session.promises.in_place {
-        return;
-    }
-    let size = u64::from(session.scenario.device.sector_size);
-    let sectors = offset / size..(offset + length) / size;
-    for sector in sectors.filter(|&sector| session.disk.is_damaged(sector)) {
-        session.inner().twin.mark_unknown(sector);
-    }
-}
-
-fn unreadable(error: DeviceError) -> Violation {
-    let sentence = format!("reading back failed although nothing was wrong: {error}");
-    Violation::new(Kind::SpuriousError, sentence)
-}
-
-/// Runs of consecutive numbers in a sorted list.
-fn runs(sectors: &[u64]) -> Vec<Range<u64>> {
-    let consecutive = sectors.chunk_by(|one, next| one + 1 == *next);
-    consecutive.map(|run| run[0]..run[run.len() - 1] + 1).collect()
-}
-
-/// The blocks that hold these runs of sectors, each once, as offsets and lengths in bytes of what
-/// fits a buffer.
-pub(super) fn pieces(geometry: &Geometry, most: u64, sectors: &[Range<u64>]) -> Vec<(u64, u64)> {
-    let block = u64::from(geometry.block_size());
-    let sector = u64::from(geometry.sector_size());
-    let mut pieces: Vec<(u64, u64)> = Vec::new();
-    for runs in sectors.chunk_by(|one, next| (next.start - one.end) * sector <= GAP) {
-        let done = pieces.last().map_or(0, |(offset, length)| offset + length);
-        let mut offset = (runs[0].start * sector / block * block).max(done);
-        let end = (runs[runs.len() - 1].end * sector).next_multiple_of(block);
-        while offset < end {
-            let length = most.min(end - offset);
-            pieces.push((offset, length));
-            offset += length;
-        }
-    }
-    pieces
 }
