@@ -9,7 +9,7 @@ use blocktwin::lockstep::{
     scenarios_for,
 };
 use blocktwin::model::Waivers;
-use blocktwin::scenario::{Accepts, Scenario, generate_for};
+use blocktwin::scenario::{Accepts, Reach, Scenario, generate_for};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -28,6 +28,9 @@ const BATCH: u64 = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) stats: Stats,
+    pub(crate) reach: Reach,
+    /// Landmarks that the device could have had and that no scenario touched.
+    pub(crate) unreached: Vec<u64>,
     /// Over the digests of all scenarios, in whatever order they ran.
     pub(crate) digest: u128,
     /// Scenarios with devices too large for the medium.
@@ -133,6 +136,7 @@ pub(crate) fn run<S: Subject>(
     findings.seconds = started.elapsed().as_secs_f64();
     findings.interrupted = is_interrupted();
     findings.waives = subject().promises().waives;
+    findings.unreached = findings.reach.missing(&scenarios_for(&subject()));
     if args.save.is_none() {
         // How many workers came upon one before all had stopped is a matter of chance.
         let first = findings.failures.values().map(|group| group.first.seed).min();
@@ -239,6 +243,7 @@ impl Campaign<'_> {
             findings.unrepeatable.get_or_insert(seed);
         }
         findings.stats.add(&report.stats);
+        findings.reach.note(&scenario);
         if let Some(began) = began {
             findings.tally.note(seed, &report, began, self.started.elapsed());
         }
@@ -259,6 +264,7 @@ impl Campaign<'_> {
 impl Findings {
     fn add(&mut self, other: Self) {
         self.stats.add(&other.stats);
+        self.reach.add(&other.reach);
         self.tally.add(other.tally);
         self.skipped += other.skipped;
         self.digest = self.digest.wrapping_add(other.digest);

@@ -9,7 +9,7 @@ use blocktwin::model::Clause;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// Kinds of faults and clauses that the campaign never put to the test.
+/// Kinds of faults, clauses and landmarks that the campaign never put to the test.
 pub(crate) fn unexercised(findings: &Findings) -> Vec<String> {
     let faults = FaultClass::ALL.into_iter();
     let idle = faults.filter(|&class| findings.stats.faults_of(class).consequential == 0);
@@ -18,7 +18,8 @@ pub(crate) fn unexercised(findings: &Findings) -> Vec<String> {
     let idle = idle.map(|class| format!("fault {}", class.name()));
     let unchecked = unchecked.map(|clause| format!("clause \"{}\"", clause.name()));
     let unasked = Some("needless polls".to_owned()).filter(|_| findings.stats.needless_polls == 0);
-    idle.chain(unchecked).chain(unasked).collect()
+    let unreached = findings.unreached.iter().map(|&bytes| format!("landmark {}", power(bytes)));
+    idle.chain(unchecked).chain(unasked).chain(unreached).collect()
 }
 
 pub(crate) fn per_second(findings: &Findings) -> f64 {
@@ -58,6 +59,14 @@ pub(crate) fn json(findings: &Findings, failures: &[Distinct]) -> Value {
         "clauses": clauses,
         "unexercised": unexercised(findings),
         "calls": stats.calls,
+        "reach": {
+            "device_bytes": findings.reach.device,
+            "transfer_bytes": findings.reach.transfer,
+            "trim_bytes": findings.reach.trim,
+            "clients": findings.reach.clients,
+            "operations": findings.reach.steps,
+            "landmarks": findings.reach.touched().collect::<Vec<_>>(),
+        },
         "needless_polls": stats.needless_polls,
         "crashes_that_lost": crashes_that_lost(stats),
         "vacuous": findings.vacuity().map(|vacuity| vacuity.to_string()),
@@ -104,7 +113,8 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
         per_second(findings),
         findings.digest,
     );
-    for line in [after_close(stats), waived(findings)].into_iter().flatten() {
+    let lines = [Some(reach(findings)), after_close(stats), waived(findings)];
+    for line in lines.into_iter().flatten() {
         let _ = writeln!(text, "{line}\n");
     }
     if findings.skipped > 0 {
@@ -127,6 +137,27 @@ pub(crate) fn human(findings: &Findings, args: &RunArgs) -> String {
         let _ = writeln!(text, "\nnever exercised: {}", unexercised.join(", "));
     }
     text
+}
+
+/// How far the scenarios reached, in two lines.
+fn reach(findings: &Findings) -> String {
+    let reach = &findings.reach;
+    let touched: Vec<String> = reach.touched().map(power).collect();
+    let touched = if touched.is_empty() { "none".to_owned() } else { touched.join(", ") };
+    format!(
+        "largest: a device of {} bytes, a transfer of {}, a trim of {}; {} clients, {} operations\n\
+         landmarks touched: {touched}",
+        grouped(reach.device),
+        grouped(reach.transfer),
+        grouped(reach.trim),
+        reach.clients,
+        grouped(reach.steps),
+    )
+}
+
+/// A power of two.
+fn power(bytes: u64) -> String {
+    format!("2^{}", bytes.ilog2())
 }
 
 /// What the device waives of the contract, in a line, if it waives anything.

@@ -258,6 +258,7 @@ pub fn scenarios_for(subject: &impl Subject) -> Accepts {
     let absent: Vec<FaultClass> =
         FaultClass::ALL.into_iter().filter(|&class| !rules.allow(class)).collect();
     let accepts = accepts.without_faults(&absent).many_calls(!promises.own_calls);
+    let accepts = accepts.ends_of_files(promises.in_place);
     if promises.excuses_harm() || promises.integrity {
         accepts
     } else {

@@ -201,10 +201,8 @@ impl Twin {
         outcome: Outcome<'_>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
-        let Some(place) = self.in_flight.iter().position(|&other| other == op) else {
-            panic!("operation #{op} ends, but is not in flight");
-        };
-        self.in_flight.remove(place);
+        let place = self.in_flight.iter().position(|&other| other == op);
+        self.in_flight.remove(place.expect("an operation that ends is in flight"));
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });

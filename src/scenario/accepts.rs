@@ -81,6 +81,8 @@ pub struct Accepts {
     used_files: bool,
     crashes_beyond_contract: bool,
     many_calls: bool,
+    /// Devices up to the last byte that a file can have are drawn.
+    ends_of_files: bool,
     without: BTreeSet<FaultClass>,
 }
 
@@ -115,6 +117,7 @@ impl Accepts {
             used_files: false,
             crashes_beyond_contract: true,
             many_calls: false,
+            ends_of_files: false,
             without: BTreeSet::new(),
         }
     }
@@ -222,6 +225,13 @@ impl Accepts {
         Self { many_calls: many, ..self }
     }
 
+    /// Whether devices up to the last byte that a file can have are drawn. A device that keeps
+    /// something before its blocks cannot be so large.
+    #[must_use]
+    pub(crate) fn ends_of_files(self, can: bool) -> Self {
+        Self { ends_of_files: can, ..self }
+    }
+
     pub(super) fn makes_many_calls(&self) -> bool {
         self.many_calls
     }
@@ -242,7 +252,7 @@ impl Accepts {
     /// can say.
     #[must_use]
     pub fn file_backed() -> Self {
-        Self::anything().odd_short_writes(true).used_files(true)
+        Self::anything().odd_short_writes(true).used_files(true).ends_of_files(true)
     }
 
     /// Whether faults of this kind may be drawn for the device. Where no write may stop inside a

@@ -11,6 +11,7 @@ mod accepts;
 pub mod codec;
 mod generate;
 mod limits;
+mod reach;
 mod text;
 mod variant;
 
@@ -21,6 +22,7 @@ pub use accepts::{Accepts, NotAccepted};
 pub use codec::{decode, encode};
 pub use generate::{Profile, generate, generate_for};
 pub use limits::{MAX_DELAY, MAX_HELD, MAX_LOOKS, MAX_MOVED, MAX_TRIMMED, TooLarge};
+pub use reach::{LANDMARKS, Reach};
 pub use text::{MAX_TEXT, ScenarioError, parse, print};
 
 use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};

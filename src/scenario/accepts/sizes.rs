@@ -28,6 +28,19 @@ impl Accepts {
         if usable.is_empty() { self.pairs().collect() } else { usable }
     }
 
+    /// Whether devices are drawn that are a block smaller than so many bytes, of some block size.
+    pub(in crate::scenario) fn takes_size(&self, bytes: u64) -> bool {
+        if bytes > MAX_SIZE && !self.ends_of_files {
+            return false;
+        }
+        self.sectors.iter().any(|&sector| {
+            // Of the sizes of a block the first four are drawn.
+            let drawn = self.pairs().filter(|pair| pair.0 == sector).take(4);
+            let mut blocks = drawn.map(|(_, block)| block);
+            blocks.any(|block| self.counts(block).contains(bytes / u64::from(block) - 1))
+        })
+    }
+
     /// How many blocks of this size there can be.
     pub(in crate::scenario) fn counts(&self, block_size: u32) -> Limits {
         let possible = Limits { least: 1, most: MAX_SIZE / u64::from(block_size.max(1)) };

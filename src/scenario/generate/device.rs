@@ -1,10 +1,7 @@
 //! Which device a scenario has.
 
-use super::super::{DeviceSpec, Trim};
+use super::super::{DeviceSpec, LANDMARKS, Trim};
 use super::{Generator, Profile};
-
-/// Sizes of devices near which arithmetic goes wrong, in bytes.
-const LANDMARKS: [u64; 7] = [1 << 31, 1 << 32, 1 << 41, 1 << 44, 1 << 48, 1 << 53, 1 << 62];
 
 /// Most blocks of a device that is neither small nor at a landmark.
 const MEDIUM: u64 = 1 << 13;
@@ -19,7 +16,7 @@ impl Generator<'_> {
         let block_size = accepts.block_for(sector_size, rng.weighted(&[4, 1, 1, 3]));
         let small = match profile {
             Profile::Default | Profile::Hostile => rng.chance(7, 8),
-            Profile::Durability | Profile::Heavy => true,
+            Profile::Durability | Profile::Heavy => rng.chance(31, 32),
         };
         let block_count = self.block_count(small, block_size);
         let rng = &mut self.rng;
@@ -63,14 +60,17 @@ impl Generator<'_> {
     /// device of several sectors of metadata has, or the most; or as many as make a landmark, if
     /// that is accepted.
     fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
-        let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
+        let (accepts, rng) = (self.accepts, &mut self.rng);
+        let counts = accepts.counts(block_size);
         let drawn = if small {
             let most = *rng.pick(&[4, 8, 16, 64]);
             rng.between(1, most)
         } else {
             let landmark = rng.pick(&LANDMARKS) / u64::from(block_size);
             let near = (landmark + rng.below(64)).saturating_sub(*rng.pick(&[0, 0, 32]));
-            if counts.contains(near) {
+            let near = near.min(i64::MAX.cast_unsigned() / u64::from(block_size));
+            let end = near + 64 > i64::MAX.cast_unsigned() / u64::from(block_size);
+            if counts.contains(near) && (!end || accepts.takes_size(1 << 63)) {
                 return near;
             }
             rng.between(1, 64)
