@@ -19,6 +19,20 @@ use std::sync::Arc;
 /// to another task: a write that resumes after a short count then really interleaves with its
 /// neighbours. The futures of [`std::fs::File`] are ready at once.
 ///
+/// # Dropping a future
+///
+/// A call whose future is dropped may have taken effect, or not, or in part; nobody hears of its
+/// answer. Where an implementation hands calls to another thread or to a ring, the call may even go
+/// on by itself and take effect *later*, after newer calls. Each method says what that leaves.
+///
+/// A device over such a file is still held to clause 3 of the [contract](crate::device): what a
+/// dropped request has yet to write must not land over a newer write that has returned `Ok`, nor
+/// after a flush, barrier or close that was called after the drop has returned. So it has to keep
+/// the call in hand, and have later requests on these bytes wait for it. In the simulation a task
+/// that the device [spawns](crate::disk::World::spawn) makes such calls: they outlive the request
+/// that asked for them. The calls of [`SimFile`](crate::disk::SimFile) itself, and of
+/// [`std::fs::File`], end with their future.
+///
 /// Offsets and lengths are in bytes. No method may be retried *inside* an implementation: `EINTR`
 /// and short counts are for the device to see.
 ///
@@ -41,6 +55,11 @@ pub trait BackingFile: Send + Sync + 'static {
     /// # Errors
     ///
     /// As `pread(2)`, `EINTR` and `EIO` among them.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Any part of the buffer may have been written. No more of it is once the future is gone: the
+    /// buffer is only borrowed.
     fn read_at(
         &self,
         buffer: &mut [u8],
@@ -54,7 +73,12 @@ pub trait BackingFile: Send + Sync + 'static {
     /// # Errors
     ///
     /// As `pwrite(2)`, `EINTR`, `EIO`, `ENOSPC` and `EFBIG` among them. An error means that no byte
-    /// of *this call* counts.
+    /// of *this call* counts; any part of them may have landed all the same.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Each sector holds what it held or what was to be written, and the file may have grown. Which
+    /// of it may change later, if the call goes on by itself; then it has a copy of the data.
     fn write_at(
         &self,
         buffer: &[u8],
@@ -68,6 +92,12 @@ pub trait BackingFile: Send + Sync + 'static {
     ///
     /// As `fdatasync(2)`. After any error but `EINTR` the data may be lost although reads still
     /// show it, and a second call may return `Ok` without writing anything.
+    ///
+    /// # If the future is dropped
+    ///
+    /// The sync may have failed, and the kernel has then reported that: no later sync does. Whoever
+    /// drops one has to take it for failed, or keep it until it answers; a
+    /// [`SyncLatch`](crate::device::SyncLatch) does that.
     fn sync_data(&self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// As [`sync_data`](Self::sync_data), with all metadata.
@@ -82,6 +112,10 @@ pub trait BackingFile: Send + Sync + 'static {
     /// # Errors
     ///
     /// As `fstat(2)`, or `lseek(2)` on a block special file.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Nothing has changed.
     fn len(&self) -> impl Future<Output = io::Result<u64>> + Send;
 
     /// Cuts the file to `length` bytes, or extends it with zeros that take no space.
@@ -89,6 +123,10 @@ pub trait BackingFile: Send + Sync + 'static {
     /// # Errors
     ///
     /// As `ftruncate(2)`, `EFBIG` and `EINTR` among them.
+    ///
+    /// # If the future is dropped
+    ///
+    /// The file has the old length or the new one, now or later.
     fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Makes `length` bytes at `offset` read as zeros and gives their space back, without changing
@@ -98,6 +136,10 @@ pub trait BackingFile: Send + Sync + 'static {
     ///
     /// As `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`, `EOPNOTSUPP` where the
     /// file system cannot.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Each sector of the range holds what it held or zeros, now or later.
     fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send;
 }
 

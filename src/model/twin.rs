@@ -186,6 +186,13 @@ impl Twin {
         }
     }
 
+    /// `op` is in flight no more.
+    fn land(&mut self, op: OpId) {
+        let place = self.in_flight.iter().position(|&other| other == op);
+        let Some(place) = place else { panic!("operation #{op} ends, but is not in flight") };
+        self.in_flight.remove(place);
+    }
+
     /// `op` has ended.
     ///
     /// # Errors
@@ -201,8 +208,7 @@ impl Twin {
         outcome: Outcome<'_>,
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
-        let place = self.in_flight.iter().position(|&other| other == op);
-        self.in_flight.remove(place.expect("an operation that ends is in flight"));
+        self.land(op);
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });
