@@ -83,12 +83,18 @@ impl Subject for Way {
     }
 }
 
+/// How many scenarios: 1,000, or as many as `BLOCKTWIN_SCENARIOS` asks for.
+fn scenarios() -> u64 {
+    let asked = std::env::var("BLOCKTWIN_SCENARIOS").ok().and_then(|it| it.parse().ok());
+    asked.unwrap_or(1_000)
+}
+
 #[test]
 fn syncs_that_answer_later_lose_nothing() {
-    Check::new(Way::AnswersLater).seeds(0..1000).run();
+    Check::new(Way::AnswersLater).seeds(0..scenarios()).run();
 }
 
 #[test]
 fn reads_in_halves_are_no_mistake() {
-    Check::new(Way::ReadsInHalves).seeds(0..1000).run();
+    Check::new(Way::ReadsInHalves).seeds(0..scenarios()).run();
 }
