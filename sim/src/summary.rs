@@ -212,6 +212,7 @@ mod tests {
     #[test]
     fn a_campaign_that_did_nothing_exercised_nothing() {
         let all = FaultClass::ALL.len() + Clause::ALL.len();
-        assert_eq!(unexercised(&Findings::default()).len(), all);
+        // And the polls that nobody asked for.
+        assert_eq!(unexercised(&Findings::default()).len(), all + 1);
     }
 }

@@ -235,7 +235,12 @@ impl Subject for BugSubject {
     }
 
     fn accepts(&self) -> Accepts {
-        self.shape.as_ref().map_or_else(|| FileBacked.accepts(), |shape| (**shape).accepts_dyn())
+        if let Some(shape) = &self.shape {
+            return shape.accepts_dyn();
+        }
+        // What a used file of the world holds, a file of its own does not.
+        let own_file = matches!(self.variant, Variant::RealFile(_));
+        FileBacked.accepts().used_files(!own_file)
     }
 }
 
