@@ -293,6 +293,23 @@ impl LegalSets {
         }
     }
 
+    /// The device is gone, and what was written and returned `Ok` is in its files. Beside it there
+    /// may be what other requests have left, which opening the device may bring back, whatever reads
+    /// have shown.
+    pub(super) fn forget_seen(&mut self) {
+        for &number in &self.lists.unsettled {
+            let versions = &mut self.sectors.get_mut(number).versions;
+            let times = |version: &Version| self.times[version.op as usize];
+            let completed = versions.iter().map(times).filter(|it| it.succeeded);
+            let newest = completed.map(|it| it.began).max().unwrap_or(0);
+            for version in versions.iter_mut().filter(|it| !it.settled) {
+                if !self.times[version.op as usize].is_before(newest) {
+                    version.uncover();
+                }
+            }
+        }
+    }
+
     /// The sectors of which a crash may leave more than one content, in order.
     pub(super) fn unsettled(&mut self) -> &[u64] {
         self.lists.unsettled.sort_unstable();

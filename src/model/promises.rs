@@ -49,7 +49,8 @@ pub struct Promises {
     /// and when the device has been dropped after that, no task of the device is alive.
     pub clean_close: bool,
     /// What a write or trim that returned `Ok` has changed is in the files: it is still there when
-    /// the process has died, though not when the power has failed. A device that keeps what was
+    /// the process has died, though not when the power has failed. What a failed or dropped request
+    /// has left may come back then, unless the device is in place. A device that keeps what was
     /// written in memory until a flush cannot promise this.
     pub write_through: bool,
     /// The device syncs the directory after it has created or renamed a file. Then a power failure

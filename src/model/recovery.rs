@@ -4,6 +4,7 @@ use super::answer::DeviceState;
 use super::clause::Clause;
 use super::naming::expected;
 use super::payload::{Content, OpId};
+use super::promises::Promises;
 use super::request::{Evidence, Request};
 use super::twin::{FINDINGS, Twin, UNSPECIFIED};
 use super::version::{Leaves, Tick, Version};
@@ -24,8 +25,11 @@ impl Twin {
     pub fn killed(&mut self) {
         let now = self.tick();
         self.legal.settle_adrift(now, now);
-        if !self.promises.write_through {
-            self.legal.forget_unflushed();
+        match self.promises {
+            // What reads have shown is in the page cache, and that is as it was.
+            Promises { write_through: true, in_place: true, .. } => {}
+            Promises { write_through: true, .. } => self.legal.forget_seen(),
+            _ => self.legal.forget_unflushed(),
         }
     }
 

@@ -99,7 +99,9 @@ struct Swarm {
     hostile: bool,
 }
 
-/// The scenario of a seed: the same for the same seed, profile and version of this crate.
+/// The scenario of a seed: the same for the same seed, profile and version of this crate. It is for
+/// any device: there is no [used file](Accepts::used_files) in it. For what one device can take
+/// besides, or cannot take, see [`generate_for`].
 ///
 /// ```
 /// use blocktwin::scenario::{generate, Profile};
@@ -108,7 +110,7 @@ struct Swarm {
 /// assert_ne!(generate(7, Profile::Default), generate(8, Profile::Default));
 /// ```
 pub fn generate(seed: u64, profile: Profile) -> Scenario {
-    generate_for(seed, profile, &Accepts::file_backed())
+    generate_for(seed, profile, &Accepts::anything().odd_short_writes(true))
 }
 
 /// The scenario of a seed for a device that takes only some: the same for the same arguments and

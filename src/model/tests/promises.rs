@@ -260,6 +260,21 @@ fn what_was_written_through_outlives_the_process() {
 }
 
 #[test]
+fn what_a_failed_write_has_left_may_come_back_with_the_process() {
+    let through = Promises::none().write_through();
+    let story = || History::promising(through).write(1, 0..1).cancel(1).reads(0, &[Zeros]);
+    story().killed().reads(0, &[By(1)]);
+    // In place, a read has shown what is in the page cache.
+    let in_place = History::new().write(1, 0..1).cancel(1).reads(0, &[Zeros]).killed();
+    in_place.must_not_read(0, &[By(1)], Kind::Stale);
+    // Nor does it come back over what was written since.
+    let since = || History::promising(through).write(1, 0..1).cancel(1).wrote(2, 0..1).killed();
+    since().reads(0, &[By(2)]);
+    since().must_not_read(0, &[By(1)], Kind::Stale);
+    since().must_not_read(0, &[Zeros], Kind::Lost);
+}
+
+#[test]
 fn without_the_promise_what_was_not_flushed_may_be_gone_with_the_process() {
     let killed = || none().wrote(1, 0..1).killed();
     killed().reads(0, &[By(1)]);
