@@ -294,8 +294,8 @@ impl LegalSets {
     }
 
     /// The device is gone, and what was written and returned `Ok` is in its files. Beside it there
-    /// may be what other requests have left, which opening the device may bring back, whatever reads
-    /// have shown.
+    /// may be what other requests have left, which opening the device may bring back, whatever
+    /// reads have shown.
     pub(super) fn forget_seen(&mut self) {
         for &number in &self.lists.unsettled {
             let versions = &mut self.sectors.get_mut(number).versions;

@@ -49,7 +49,8 @@ fn what_is_generated_is_accepted() {
 #[test]
 fn without_constraints_every_seed_gives_the_usual() {
     for profile in Profile::ALL {
-        let same = |seed| generate_for(seed, profile, &unconstrained()) == generate(seed, profile);
+        let usual = Accepts::anything().odd_short_writes(true);
+        let same = |seed| generate_for(seed, profile, &usual) == generate(seed, profile);
         assert!((0..50).all(same), "{profile:?}");
     }
 }
