@@ -117,8 +117,8 @@ impl Obligation<'_> {
             (Err(error), None) if let Some(cause) = self.cause() => Err(Violation::new(
                 Kind::WrongError,
                 format!(
-                    "{name} failed with the wrong error although the file had failed: {error}, and \
-                     not {}",
+                    "{name} failed with the wrong error although the file had failed: {}; it \
+                     answered: {error}",
                     cause.error
                 ),
             )),
@@ -128,7 +128,9 @@ impl Obligation<'_> {
             )),
             (Err(error), Some((_, reason))) => Err(Violation::new(
                 Kind::WrongError,
-                format!("{name} failed with the wrong error although {reason}: {error}"),
+                format!(
+                    "{name} failed with the wrong error although {reason}; it answered: {error}"
+                ),
             )),
         }
     }

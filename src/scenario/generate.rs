@@ -38,6 +38,12 @@ impl Profile {
     /// Every profile.
     pub const ALL: [Self; 4] = [Self::Default, Self::Durability, Self::Heavy, Self::Hostile];
 
+    /// Whether devices near the [landmarks](super::LANDMARKS) are among its scenarios. Those of the
+    /// others are small enough for any file system.
+    pub fn has_landmarks(self) -> bool {
+        matches!(self, Self::Default | Self::Hostile)
+    }
+
     /// What it is called on a command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -104,8 +104,8 @@ mod tests {
     use crate::scenario::{Profile, generate_for};
 
     #[test]
-    fn every_profile_reaches_every_landmark() {
-        for profile in Profile::ALL {
+    fn every_landmark_is_reached() {
+        for profile in Profile::ALL.into_iter().filter(|it| it.has_landmarks()) {
             let mut reach = Reach::default();
             let accepts = Accepts::file_backed();
             let drawn = (0..12_000).map(|seed| generate_for(seed, profile, &accepts));

@@ -4,6 +4,10 @@ use super::limits::Limits;
 use super::{Accepts, TRIMS};
 use crate::scenario::{DeviceSpec, MAX_BEYOND, MAX_TRANSFER, Trim};
 
+/// So many bytes are left at the end of all files to a device that may keep something before its
+/// blocks: 1 TiB.
+const ROOM: u64 = 1 << 40;
+
 /// Most bytes of a device.
 const MAX_SIZE: u64 = i64::MAX.cast_unsigned();
 
@@ -30,9 +34,6 @@ impl Accepts {
 
     /// Whether devices are drawn that are a block smaller than so many bytes, of some block size.
     pub(in crate::scenario) fn takes_size(&self, bytes: u64) -> bool {
-        if bytes > MAX_SIZE && !self.ends_of_files {
-            return false;
-        }
         self.sectors.iter().any(|&sector| {
             // Of the sizes of a block the first four are drawn.
             let drawn = self.pairs().filter(|pair| pair.0 == sector).take(4);
@@ -43,7 +44,8 @@ impl Accepts {
 
     /// How many blocks of this size there can be.
     pub(in crate::scenario) fn counts(&self, block_size: u32) -> Limits {
-        let possible = Limits { least: 1, most: MAX_SIZE / u64::from(block_size.max(1)) };
+        let largest = if self.ends_of_files { MAX_SIZE } else { MAX_SIZE - ROOM };
+        let possible = Limits { least: 1, most: largest / u64::from(block_size.max(1)) };
         let counts = self.blocks.within(possible);
         if counts.is_empty() { possible } else { counts }
     }

@@ -15,8 +15,8 @@ impl Generator<'_> {
         let sector_size = accepts.sector_for(if rng.chance(1, 8) { 4096 } else { 512 });
         let block_size = accepts.block_for(sector_size, rng.weighted(&[4, 1, 1, 3]));
         let small = match profile {
-            Profile::Default | Profile::Hostile => rng.chance(7, 8),
-            Profile::Durability | Profile::Heavy => rng.chance(31, 32),
+            _ if profile.has_landmarks() => rng.chance(7, 8),
+            _ => true,
         };
         let block_count = self.block_count(small, block_size);
         let rng = &mut self.rng;
@@ -69,8 +69,7 @@ impl Generator<'_> {
             let landmark = rng.pick(&LANDMARKS) / u64::from(block_size);
             let near = (landmark + rng.below(64)).saturating_sub(*rng.pick(&[0, 0, 32]));
             let near = near.min(i64::MAX.cast_unsigned() / u64::from(block_size));
-            let end = near + 64 > i64::MAX.cast_unsigned() / u64::from(block_size);
-            if counts.contains(near) && (!end || accepts.takes_size(1 << 63)) {
+            if counts.contains(near) {
                 return near;
             }
             rng.between(1, 64)
