@@ -125,9 +125,9 @@ fn hunt_from(args: &BugsArgs, entry: &ZooDevice, base: u64) -> anyhow::Result<Op
     let accepts = scenarios_for(&entry.subject());
     let mut runner = Runner::new(entry.subject(), Medium::Memory);
     for scenarios in 1..=args.scenarios {
-        let scenario = generate_for(base + scenarios - 1, Profile::Default, &accepts);
-        let report = quietly(|| runner.run(&scenario, Options::default()));
         let seed = base + scenarios - 1;
+        let scenario = generate_for(seed, Profile::Default, &accepts);
+        let report = quietly(|| runner.run(&scenario, Options::default()));
         let report = report.with_context(|| format!("seed {seed} on device {}", entry.name))?;
         if let Some(kind) = report.verdict.kind() {
             let seconds = started.elapsed().as_secs_f64();

@@ -4,10 +4,9 @@
 //! finding. What tells findings apart is the verdict, the operation in question, and where in that
 //! operation's range, or in the device, the first wrong sector lies.
 
-use blocktwin::disk::CrashPolicy;
 use blocktwin::lockstep::Divergence;
 use blocktwin::model::{Content, Expected, Finding, Kind, OpId, Request};
-use blocktwin::scenario::{Op, Scenario};
+use blocktwin::scenario::Scenario;
 use std::fmt;
 
 /// What a distinct failure is known by.
@@ -57,14 +56,11 @@ impl Signature {
         };
         let step = scenario.steps.get((op as usize).wrapping_sub(1));
         let request = step.and_then(|step| step.op.request());
-        let operation = match (step.map(|step| step.op), request) {
-            (_, Some(request)) => request.name(),
-            (Some(Op::Crash(CrashPolicy::Kill)), _) => "kill",
-            (Some(Op::Crash(_)), _) => "power failure",
-            (Some(_), _) => "reopen",
-            (None, _) if first.is_some() => "reading back",
+        let operation = match step {
+            Some(step) => step.op.name(),
+            None if first.is_some() => "reading back",
             // As with a hang or a panic: it may have been any.
-            (None, _) => "-",
+            None => "-",
         };
         let device = &scenario.device;
         let whole = (0, u64::from(device.block_size).saturating_mul(device.block_count));
@@ -113,7 +109,7 @@ impl fmt::Display for Signature {
 mod tests {
     use super::*;
     use blocktwin::model::Violation;
-    use blocktwin::scenario::{Step, decode};
+    use blocktwin::scenario::{Op, Step, decode};
 
     fn signature(op: OpId, sector: Option<u64>, expected: &[Expected]) -> String {
         let mut scenario = decode(&[]);

@@ -171,7 +171,7 @@ impl State {
 
     /// Opens a file.
     pub(super) fn descriptor(&mut self, file: FileId) -> Descriptor {
-        let told = self.files.get(file as usize).map_or(0, |file| file.failures.at_open());
+        let told = self.file(file).failures.at_open();
         self.told.push(told);
         Descriptor { file, number: self.told.len() - 1 }
     }

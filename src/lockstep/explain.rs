@@ -1,7 +1,6 @@
 //! A divergence, for the person who has to understand it.
 
 use super::{Divergence, Event};
-use crate::disk::CrashPolicy;
 use crate::model::{Expected, OpId};
 use crate::scenario::{DropOn, Op, Scenario, Step};
 use std::fmt::{self, Write};
@@ -135,13 +134,7 @@ impl<'a> Explanation<'a> {
 
     /// What was called beneath an operation, and what that gave.
     fn raw_calls(&self, op: OpId, lines: &mut Lines<'a>) {
-        let name = match self.step(op).map(|step| (step.op, step.op.request())) {
-            Some((_, Some(request))) => request.name(),
-            Some((Op::Crash(CrashPolicy::Kill), _)) => "kill",
-            Some((Op::Crash(_), _)) => "power failure",
-            Some(_) => "reopen",
-            None => return,
-        };
+        let Some(name) = self.step(op).map(|step| step.op.name()) else { return };
         let is_beneath = |event: &&Event| matches!(event, Event::Raw(it) if it.raw.caller.op == op);
         let calls: Vec<&Event> = self.trace.iter().filter(is_beneath).collect();
         lines.heading(format!("raw calls beneath #{op}, {name}:"));

@@ -2,7 +2,7 @@
 
 use crate::exec::ExecError;
 use crate::model::Kind;
-use crate::model::{OpId, Request, Violation};
+use crate::model::{OpId, Violation};
 use crate::scenario::Step;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -65,8 +65,7 @@ impl Doing {
         (0..).zip(&self.0).filter_map(|(client, doing): (u8, _)| {
             let Under { op, waits_for } = (*doing)?;
             let step = &steps[op as usize - 1];
-            // What makes no request and waits is a reopening.
-            let name = step.op.request().map_or("reopen", Request::name);
+            let name = step.op.name();
             Some(match waits_for {
                 Waiting::Buffer => format!("client {client} waits for a buffer for {name} #{op}"),
                 Waiting::Device => format!("client {client} waits for {name} #{op} to end"),

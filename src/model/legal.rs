@@ -284,29 +284,18 @@ impl LegalSets {
         }
     }
 
-    /// The device is gone without having flushed: what it had yet to write is gone, and
-    /// whatever could survive a crash may be seen again. Nothing has become durable by that.
-    pub(super) fn forget_unflushed(&mut self) {
-        for &number in &self.lists.unsettled {
-            let versions = &mut self.sectors.get_mut(number).versions;
-            versions.iter_mut().filter(|it| !it.settled).for_each(Version::uncover);
-        }
-    }
-
-    /// The device is gone, and what was written and returned `Ok` is in its files. Beside it there
-    /// may be what other requests have left, which opening the device may bring back, whatever
-    /// reads have shown.
-    pub(super) fn forget_seen(&mut self) {
+    /// The device is gone without having flushed: what it had yet to write is gone, and whatever
+    /// could survive a crash may be seen again, whatever reads have shown. Nothing has become
+    /// durable by that. If it was `written_through`, what returned `Ok` is in the files, and
+    /// nothing comes back over it.
+    pub(super) fn forget_unflushed(&mut self, written_through: bool) {
         for &number in &self.lists.unsettled {
             let versions = &mut self.sectors.get_mut(number).versions;
             let times = |version: &Version| self.times[version.op as usize];
-            let completed = versions.iter().map(times).filter(|it| it.succeeded);
-            let newest = completed.map(|it| it.began).max().unwrap_or(0);
-            for version in versions.iter_mut().filter(|it| !it.settled) {
-                if !self.times[version.op as usize].is_before(newest) {
-                    version.uncover();
-                }
-            }
+            let in_files = versions.iter().map(times).filter(|it| written_through && it.succeeded);
+            let newest = in_files.map(|it| it.began).max().unwrap_or(0);
+            let unflushed = versions.iter_mut().filter(|it| !it.settled);
+            unflushed.filter(|it| !times(it).is_before(newest)).for_each(Version::uncover);
         }
     }
 

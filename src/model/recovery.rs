@@ -16,7 +16,7 @@ impl Twin {
     /// Where the close failed, it promised as little as a crash does.
     pub fn closed_cleanly(&mut self) {
         if !self.state.close_flushed {
-            self.legal.forget_unflushed();
+            self.legal.forget_unflushed(false);
         }
     }
 
@@ -25,11 +25,10 @@ impl Twin {
     pub fn killed(&mut self) {
         let now = self.tick();
         self.legal.settle_adrift(now, now);
-        match self.promises {
-            // What reads have shown is in the page cache, and that is as it was.
-            Promises { write_through: true, in_place: true, .. } => {}
-            Promises { write_through: true, .. } => self.legal.forget_seen(),
-            _ => self.legal.forget_unflushed(),
+        let Promises { write_through, in_place, .. } = self.promises;
+        // In place, what reads have shown is in the page cache, and that is as it was.
+        if !(write_through && in_place) {
+            self.legal.forget_unflushed(write_through);
         }
     }
 

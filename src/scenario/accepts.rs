@@ -348,7 +348,7 @@ impl Accepts {
     }
 
     fn refuse_modes(&self, spec: &DeviceSpec) -> Option<String> {
-        let size = spec.block_count.saturating_mul(spec.block_size.into());
+        let size = spec.size();
         if spec.read_only && !self.read_only {
             let line = "the device cannot be opened read-only; the scenario opens it so";
             return Some(line.to_owned());

@@ -297,11 +297,6 @@ impl Scenario {
             && looks.saturating_mul(20 * steps) <= MAX_LOOKS;
         let mut delay = 0;
         fits && self.steps.iter().all(|step| {
-            if step.faults.is_empty() {
-                let far = matches!(step.op, Op::Read { length, .. } | Op::Write { length, .. }
-                    if length > 2 * MAX_TRANSFER);
-                return step.client < MAX_CLIENTS && !far;
-            }
             add(&mut delay, delays(step));
             check_step(step).is_ok() && delay <= MAX_DELAY
         })

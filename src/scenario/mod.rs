@@ -166,10 +166,14 @@ impl TryFrom<RawDeviceSpec> for DeviceSpec {
 }
 
 impl DeviceSpec {
+    /// Bytes of the device; the most that there can be where it has more.
+    pub(crate) fn size(&self) -> u64 {
+        self.block_count.saturating_mul(self.block_size.into())
+    }
+
     /// Whether the device can have a file of this length.
     fn check_file(&self) -> Result<(), String> {
-        let Self { file_length, used, .. } = *self;
-        let size = self.block_count.saturating_mul(self.block_size.into());
+        let (Self { file_length, used, .. }, size) = (*self, self.size());
         if file_length > size && !used {
             return Err(format!(
                 "an unused file of {file_length} bytes under a device of {size}; a longer one has \
@@ -192,7 +196,7 @@ impl DeviceSpec {
         }
         let sector = u64::from(self.sector_size.max(1));
         let whole = self.file_length / sector;
-        let end = self.block_count.saturating_mul(self.block_size.into()) / sector;
+        let end = self.size() / sector;
         let runs = [0..5, 6..16, 24..40, end.saturating_sub(7)..end.saturating_add(4)];
         let mut runs = runs.map(|run| run.start.min(whole)..run.end.min(whole)).to_vec();
         let last = runs[2].end;
@@ -380,6 +384,15 @@ pub enum Op {
 }
 
 impl Op {
+    /// What it is called in a sentence: the request that it makes, or what else it does.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crash(CrashPolicy::Kill) => "kill",
+            Self::Crash(_) => "power failure",
+            _ => self.request().map_or("reopen", Request::name),
+        }
+    }
+
     /// The request that it makes of the device, if it is just one.
     pub fn request(self) -> Option<Request> {
         match self {

@@ -33,7 +33,7 @@ pub(super) struct Measure {
 impl Measure {
     pub(super) fn of(scenario: &Scenario) -> Self {
         let (device, steps) = (&scenario.device, &scenario.steps);
-        let size = device.block_count.saturating_mul(device.block_size.into());
+        let size = device.size();
         let file = match device.file_length {
             whole if whole == size => 0,
             length => length.saturating_add(1),

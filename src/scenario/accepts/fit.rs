@@ -91,7 +91,7 @@ impl Accepts {
         let (Some((offset, 0)), false) = (span(op), self.takes_zero_length()) else { return op };
         let block = u64::from(spec.block_size);
         // At the end of the device there is no room for a block; beyond, the request is refused.
-        let end = spec.block_count.saturating_mul(block);
+        let end = spec.size();
         let offset = if offset == end { end.saturating_sub(block) } else { offset };
         with_span(op, (offset, block))
     }

@@ -152,8 +152,7 @@ impl Accepts {
     /// or ending in block `blocks`.
     pub(super) fn nearest_file(&self, from: &DeviceSpec, to: &DeviceSpec, blocks: u64) -> u64 {
         let [old, new] = [from, to].map(|it| u64::from(it.block_size.max(1)));
-        let [whole, size] =
-            [from, to].map(|it| it.block_count.saturating_mul(it.block_size.into()));
+        let [whole, size] = [from, to].map(DeviceSpec::size);
         let beyond = from.file_length.saturating_sub(whole);
         if to.used && beyond > 0 {
             return size.saturating_add(beyond.min(MAX_BEYOND)).min(MAX_SIZE);

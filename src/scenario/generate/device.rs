@@ -60,8 +60,7 @@ impl Generator<'_> {
     /// device of several sectors of metadata has, or the most; or as many as make a landmark, if
     /// that is accepted.
     fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
-        let (accepts, rng) = (self.accepts, &mut self.rng);
-        let counts = accepts.counts(block_size);
+        let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
         let drawn = if small {
             let most = *rng.pick(&[4, 8, 16, 64]);
             rng.between(1, most)
