@@ -106,6 +106,7 @@ impl Rng {
     /// let mut rng = Rng::new(42, Purpose::Operations);
     /// assert_eq!(rng.next_u64(), 0x07be_6182_baaf_2058);
     /// ```
+    #[inline]
     pub fn new(seed: u64, purpose: Purpose) -> Self {
         let mut key = [0; 32];
         let (head, tail) = key.split_at_mut(8);

@@ -145,7 +145,8 @@ pub(super) enum Damage {
 /// Decides sector by sector, in order.
 pub(super) struct CrashOutcome {
     policy: CrashPolicy,
-    rng: Rng,
+    /// Made when something is drawn: most often nothing is unsynced, or there is nothing to draw.
+    rng: Option<Box<Rng>>,
     /// The raw call that is kept or lost alone.
     call: u64,
     /// How many sectors have been decided.
@@ -160,17 +161,22 @@ const PARTS: u64 = 1 << 16;
 impl CrashOutcome {
     /// Of the changes that the raw calls of these numbers made, in order.
     pub(super) fn new(policy: CrashPolicy, calls: impl Iterator<Item = u64> + Clone) -> Self {
-        let (_, seed) = policy.code();
-        let mut rng = Rng::new(seed, Purpose::Crash);
+        let mut outcome = Self { policy, rng: None, call: 0, decided: 0, run: None };
         let call = match policy {
             CrashPolicy::OneKept(_) | CrashPolicy::OneLost(_) => {
                 let count = calls.clone().count() as u64;
-                let chosen = if count == 0 { 0 } else { rng.below(count) };
+                let chosen = if count == 0 { 0 } else { outcome.rng().below(count) };
                 calls.clone().nth(usize::try_from(chosen).expect("calls are kept in memory"))
             }
             _ => calls.last(),
         };
-        Self { policy, rng, call: call.unwrap_or(0), decided: 0, run: None }
+        outcome.call = call.unwrap_or(0);
+        outcome
+    }
+
+    fn rng(&mut self) -> &mut Rng {
+        let (_, seed) = self.policy.code();
+        self.rng.get_or_insert_with(|| Box::new(Rng::new(seed, Purpose::Crash)))
     }
 
     /// Which content survives in `sector`: 0 for the durable one, or one more than the place of a
@@ -197,28 +203,29 @@ impl CrashOutcome {
             CrashPolicy::NewestKept | CrashPolicy::OneKept(_) => place(true),
             CrashPolicy::NewestLost | CrashPolicy::OneLost(_) => place(false),
             CrashPolicy::Runs(_) => {
-                let fate = match self.run {
-                    Some((next, fate)) if next == sector && !self.rng.chance(1, 8) => fate,
-                    _ => self.rng.below(PARTS),
+                let run = self.run;
+                let fate = match run {
+                    Some((next, fate)) if next == sector && !self.rng().chance(1, 8) => fate,
+                    _ => self.rng().below(PARTS),
                 };
                 self.run = Some((sector.wrapping_add(1), fate));
                 usize::try_from(fate * contents / PARTS).expect("one of the contents")
             }
-            _ => usize::try_from(self.rng.below(contents)).expect("one of the contents"),
+            _ => usize::try_from(self.rng().below(contents)).expect("one of the contents"),
         }
     }
 
     /// What else is done to an unsynced sector of `size` bytes.
     pub(super) fn damage(&mut self, size: usize) -> Option<Damage> {
-        if !self.policy.is_beyond_contract() || self.rng.chance(1, 2) {
+        if !self.policy.is_beyond_contract() || self.rng().chance(1, 2) {
             return None;
         }
-        let drawn = self.rng.below(size as u64 - 1) + 1;
+        let drawn = self.rng().below(size as u64 - 1) + 1;
         Some(match self.policy {
             CrashPolicy::TornBytes(_) => {
                 Damage::TornAt(usize::try_from(drawn).expect("a place in the sector"))
             }
-            CrashPolicy::Garbage(_) => Damage::Garbage(self.rng.next_u64()),
+            CrashPolicy::Garbage(_) => Damage::Garbage(self.rng().next_u64()),
             _ => Damage::Unreadable,
         })
     }

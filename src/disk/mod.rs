@@ -364,9 +364,8 @@ impl SimDisk {
     /// silently wrong, or beyond reading.
     pub fn is_damaged(&self, sector: u64) -> bool {
         let state = self.shared.lock();
-        let damaged =
-            |file: &inode::Inode| file.corrupted.contains(&sector) || file.latent.contains(&sector);
-        state.files.first().is_some_and(damaged)
+        let file = state.files.first();
+        file.is_some_and(|it| it.corrupted.contains(&sector) || it.latent.contains(&sector))
     }
 
     /// Whether any sector of any file is silently wrong, or beyond reading.

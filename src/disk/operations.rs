@@ -395,6 +395,7 @@ impl State {
     /// What `op` has left torn is an unsynced change like any other from now on. It is excused
     /// where no device could have helped it: where `op` was dropped, or the kernel refused the
     /// sector often enough.
+    #[cold]
     fn settle_torn(&mut self, at: usize, op: u32, given_up: bool, report: &mut CallReport) {
         let (shared, call) = (!self.rules.own_calls, &mut self.change_calls);
         self.files[at].settle_torn(op, given_up, shared, call, &mut report.unmendable);
@@ -447,6 +448,7 @@ impl State {
     }
 
     /// The last raw call of `caller` has met this.
+    #[cold]
     pub(super) fn injected(&mut self, caller: Caller, kind: FaultKind) {
         if caller.task != 0 {
             self.operations.met_by_tasks.push(kind);

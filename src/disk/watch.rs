@@ -61,6 +61,7 @@ impl State {
     }
 
     /// A raw call has been entered in the journal: takes note of what it has changed.
+    #[cold]
     pub(super) fn record_sectors(&mut self, call: Call) {
         let Some(watch) = self.watch.as_deref_mut() else { return };
         let Some(file) = self.files.first() else { return watch.ends.push(watch.states.len()) };

@@ -1,7 +1,7 @@
 //! What a device finds when it is opened: files by name, tasks, time, and memory for transfers.
 
 use super::calls::Transferred;
-use super::directory::FileId;
+use super::directory::{FileId, NameId};
 use super::operations::{Caller, Cause};
 use super::state::{Descriptor, State};
 use super::{Answer, Shared};
@@ -16,6 +16,9 @@ use std::sync::atomic::Ordering;
 
 /// The name of the one file of a device that has just one.
 pub const DISK: &str = "disk";
+
+/// The number of this name, in every run.
+const DISK_NAME: NameId = 0;
 
 #[doc = include_str!("world.md")]
 #[derive(Clone, Debug)]
@@ -61,8 +64,7 @@ impl World {
     pub fn disk(&self) -> io::Result<SimFile> {
         self.shared.check_boot(self.boot)?;
         let mut state = self.shared.lock();
-        let name = state.name_id(DISK);
-        let file = state.directory.get(name).ok_or(rustix::io::Errno::NOENT)?;
+        let file = state.directory.get(DISK_NAME).ok_or(rustix::io::Errno::NOENT)?;
         let descriptor = state.descriptor(file);
         drop(state);
         Ok(self.handle(descriptor))

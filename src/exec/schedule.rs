@@ -150,6 +150,7 @@ impl RandomSchedule {
     ///
     /// let runtime = Runtime::new(RandomSchedule::new(42));
     /// ```
+    #[inline]
     pub fn new(seed: u64) -> Self {
         let rng = Rng::new(seed, Purpose::Schedule);
         Self { rng, longest_gap: 0, gap: u32::MAX, bytes: (0, 0) }
@@ -172,6 +173,7 @@ impl RandomSchedule {
     /// let mut schedule = RandomSchedule::with_needless_polls(0);
     /// assert!((0..1_000).all(|_| !schedule.is_needless()));
     /// ```
+    #[inline]
     pub fn with_needless_polls(seed: u64) -> Self {
         let longest_gap = LONGEST_GAPS[(seed % 4) as usize];
         // The first gaps take no draw, so that a short run of one task needs none. A product, as

@@ -153,6 +153,9 @@ impl Queue {
 
     /// Takes out the oldest task.
     pub(super) fn pop(&self) -> Option<DetachedTask> {
+        if self.is_empty() {
+            return None;
+        }
         let mut state = self.lock();
         let task = state.tasks.pop_front();
         self.length.store(state.tasks.len(), Ordering::Relaxed);

@@ -57,7 +57,7 @@ pub use vacuity::Vacuity;
 use crate::device::{BufferAllocator, BufferSource, Geometry, GeometryError};
 use crate::disk::{Medium, Rules, SimDisk};
 use crate::model::{Kind, OpId, Promises, Twin, Violation};
-use crate::scenario::{Accepts, DeviceSpec, ExpectedVerdict, NotAccepted, Scenario};
+use crate::scenario::{Accepts, DeviceSpec, ExpectedVerdict, NotAccepted, Scenario, Survey};
 use std::io;
 use std::sync::Arc;
 
@@ -202,10 +202,11 @@ impl<S: Subject> Runner<S> {
 
     fn run_uncaught(&mut self, scenario: &Scenario, options: Options) -> Result<Report, RunError> {
         self.accepts.check(scenario)?;
-        scenario.check_size()?;
+        let survey = Survey::of(&scenario.steps);
+        scenario.check_surveyed(&survey)?;
         let spec = &scenario.device;
         let geometry = spec.geometry()?;
-        let promises = subject::promises_of(&self.subject, scenario);
+        let promises = subject::promises_of(&self.subject, spec.trim, &survey);
         let limit = if promises.in_place { geometry.size() } else { u64::MAX };
         self.disk.format(spec.sector_size, Rules { limit, ..self.rules });
         self.twin.reset(geometry, spec.read_only, promises, scenario.salt);
@@ -213,7 +214,7 @@ impl<S: Subject> Runner<S> {
         let (subject, disk, twin) = (&self.subject, &self.disk, &mut self.twin);
         let memory = &mut self.memory;
         let mut report =
-            run::run(subject, (disk, promises), twin, heap, scenario, (options, memory));
+            run::run(subject, (disk, promises), twin, heap, (scenario, &survey), (options, memory));
         report.stats.checks = *self.twin.checks();
         if let Some(failure) = self.disk.take_failure() {
             return Err(RunError::of_medium(failure));

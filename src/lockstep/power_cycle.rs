@@ -8,7 +8,7 @@ use crate::device::{Buffer, Device, DeviceError, WriteOptions};
 use crate::disk::{CallReport, CrashPolicy, Ending, Fault, SimDisk};
 use crate::exec::{self, Halt};
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
-use crate::scenario::{DeviceSpec, Op, Scenario, Step};
+use crate::scenario::{DeviceSpec, Op, Scenario, Step, Survey};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell, RefMut};
 use std::future::{Future, pending, poll_fn};
@@ -65,7 +65,7 @@ pub(super) struct Session<'a> {
 pub(super) struct Inner<'a> {
     pub(super) twin: &'a mut Twin,
     pub(super) log: Log,
-    pub(super) stats: Stats,
+    pub(super) stats: &'a mut Stats,
     /// Of each client, which step it looks at next.
     cursors: SmallVec<[usize; 4]>,
     /// What each client is doing.
@@ -83,20 +83,20 @@ pub(super) struct Inner<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(
-        scenario: &'a Scenario,
+        (scenario, survey): (&'a Scenario, &Survey),
         disk: &'a SimDisk,
         twin: &'a mut Twin,
-        log: Log,
+        (log, stats): (Log, &'a mut Stats),
         (promises, report_media_errors): (Promises, bool),
         halt: Halt,
     ) -> Self {
-        let clients = scenario.clients();
-        let step_limit = 100_000 + 1_000 * scenario.steps.len() as u64 + scenario.delays();
+        let clients = survey.clients;
+        let step_limit = 100_000 + 1_000 * scenario.steps.len() as u64 + survey.delay;
         let cursors = SmallVec::from_elem(0, clients.into());
         let inner = Inner {
             twin,
             log,
-            stats: Stats::default(),
+            stats,
             cursors,
             doing: Doing::new(clients),
             stop: None,
@@ -164,8 +164,8 @@ impl<'a> Session<'a> {
         self.inner.borrow_mut()
     }
 
-    pub(super) fn into_inner(self) -> Inner<'a> {
-        self.inner.into_inner()
+    pub(super) fn into_log(self) -> Log {
+        self.inner.into_inner().log
     }
 
     /// A new power cycle: nothing is under way. Gives why the last one ended, as it did with

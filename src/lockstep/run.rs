@@ -5,6 +5,7 @@ use super::power_cycle::{Inner, Session, Stop};
 use super::quiet;
 use super::read_back::SMALL;
 use super::scope::{Ended, disturbed, is_never_polled};
+use super::stats::Stats;
 use super::subject::Subject;
 use super::trace::Log;
 use super::waiting::{hang, panicked};
@@ -13,11 +14,12 @@ use crate::device::{BufferAllocator, Device, DeviceError, Geometry};
 use crate::disk::{CrashPolicy, Ending, FaultClass, SimDisk, World};
 use crate::exec::{ExecError, Outcome, RandomSchedule, Runtime, yield_now};
 use crate::model::{Kind, OpId, Promises, Twin, Violation};
-use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step};
+use crate::scenario::{MAX_CLIENTS, Op, Scenario, Step, Survey};
 use futures::FutureExt;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 const CLIENTS: [&str; MAX_CLIENTS as usize] = [
@@ -73,14 +75,16 @@ pub(super) fn run<S: Subject>(
     (disk, promises): (&SimDisk, Promises),
     twin: &mut Twin,
     heap: Arc<BufferAllocator>,
-    scenario: &Scenario,
+    (scenario, survey): (&Scenario, &Survey),
     (options, memory): (Options, &mut Vec<u8>),
 ) -> Report {
     let mut runtime = Runtime::new(RandomSchedule::with_needless_polls(scenario.schedule));
     let log = Log::new(options.trace, std::mem::take(memory));
     let judged = (promises, options.report_media_errors);
-    let session = Session::new(scenario, disk, twin, log, judged, runtime.halt());
-    let world = disk.world(&runtime, Arc::clone(&heap));
+    let mut stats = Stats { scenarios: 1, ..Stats::default() };
+    let facts = (log, &mut stats);
+    let session = Session::new((scenario, survey), disk, twin, facts, judged, runtime.halt());
+    let world = Rc::new(disk.world(&runtime, Arc::clone(&heap)));
     let verdict = {
         let mut run = Run {
             subject,
@@ -110,11 +114,9 @@ pub(super) fn run<S: Subject>(
         })
     };
     runtime.kill_tasks();
-    let Inner { log, mut stats, .. } = session.into_inner();
-    let (digest, trace, logged) = log.finish();
+    let (digest, trace, logged) = session.into_log().finish();
     *memory = logged;
-    (stats.scenarios, stats.steps) = (1, runtime.steps());
-    stats.needless_polls = runtime.needless_polls();
+    (stats.steps, stats.needless_polls) = (runtime.steps(), runtime.needless_polls());
     (stats.calls, stats.stray_calls) = (disk.calls(), disk.stray_calls());
     stats.tasks = disk.tasks();
     let verdict = match verdict {
@@ -141,7 +143,7 @@ pub(super) struct Run<'r, 's, S> {
     subject: &'r S,
     heap: Arc<BufferAllocator>,
     /// Of the power cycle under way.
-    world: World,
+    world: Rc<World>,
     pub(super) session: &'r Session<'s>,
     runtime: &'r mut Runtime<RandomSchedule>,
     /// The power has failed, and what that left has not been read back whole.
@@ -157,7 +159,7 @@ impl<S: Subject> Run<'_, '_, S> {
 
     /// Makes what has to be there first.
     fn create(&mut self) -> Result<(), Early> {
-        let (session, subject, world) = (self.session, self.subject, self.world.clone());
+        let (session, subject, world) = (self.session, self.subject, Rc::clone(&self.world));
         let spec = &session.scenario.device;
         let creating = pin!(session.in_device(|| subject.create(&world, spec)));
         let making = session.device(0, creating);
@@ -325,13 +327,13 @@ impl<S: Subject> Run<'_, '_, S> {
     }
 
     /// The power fails or the process dies, and the device is opened again and read back.
-    fn crash(&mut self, op: OpId, policy: CrashPolicy) -> Result<S::Device, Early> {
+    fn crash(&mut self, op: OpId, policy: CrashPolicy) -> Result<Box<S::Device>, Early> {
         self.dies(op, policy)?;
         self.reopen(op)
     }
 
     /// The device is opened again and read back.
-    fn reopen(&mut self, op: OpId) -> Result<S::Device, Early> {
+    fn reopen(&mut self, op: OpId) -> Result<Box<S::Device>, Early> {
         let device = self.open(Some(op).filter(|&op| op != 0))?;
         if self.unrecovered {
             self.recover(&device)?;
@@ -369,12 +371,12 @@ impl<S: Subject> Run<'_, '_, S> {
             self.unrecovered = true;
         }
         inner.doing.clear();
-        self.world = session.disk.world(self.runtime, Arc::clone(&self.heap));
+        self.world = Rc::new(session.disk.world(self.runtime, Arc::clone(&self.heap)));
         Ok(())
     }
 
     /// Opens the device. The step `op`, if it is one that opens, disturbs that, once.
-    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<S::Device, Early> {
+    pub(super) fn open(&mut self, op: Option<OpId>) -> Result<Box<S::Device>, Early> {
         let session = self.session;
         let undisturbed = Step::new(Op::Reopen);
         let step = op.map(|op| &session.scenario.steps[op as usize - 1]);
@@ -384,9 +386,11 @@ impl<S: Subject> Run<'_, '_, S> {
         loop {
             session.disk.begin(op, &step.faults);
             let (subject, spec, world) =
-                (self.subject, &session.scenario.device, self.world.clone());
+                (self.subject, &session.scenario.device, Rc::clone(&self.world));
             let ended = {
-                let opening = pin!(session.in_device(|| subject.open(&world, spec)));
+                let opening = session.in_device(|| subject.open(&world, spec));
+                // A device may be large, and is handed on and on.
+                let opening = pin!(opening.map(|opened| opened.map(Box::new)));
                 let opening = pin!(session.device(op, opening));
                 if is_never_polled(step) {
                     Ended::Dropped
@@ -400,7 +404,7 @@ impl<S: Subject> Run<'_, '_, S> {
                 Ended::Done(opened) => {
                     self.judge_opening(op, opened.as_ref().err().copied())?;
                     if let Ok(device) = opened {
-                        let described = session.in_device(|| judge_description(&device, spec));
+                        let described = session.in_device(|| judge_description(&*device, spec));
                         described.map_err(|violation| (op, violation))?;
                         session.inner().twin.reopened();
                         return Ok(device);

@@ -1,10 +1,10 @@
 //! The device under test.
 
 use crate::device::{Device, DeviceError, DynDevice, FileBackedDevice};
-use crate::disk::{DISK, FaultClass, FaultKind, Rules, SimFile, World};
+use crate::disk::{DISK, FaultClass, Rules, SimFile, World};
 use crate::file::BackingFile;
 use crate::model::{Promises, TrimEffect};
-use crate::scenario::{Accepts, DeviceSpec, Scenario, Trim};
+use crate::scenario::{Accepts, DeviceSpec, Survey, Trim};
 use futures::future::LocalBoxFuture;
 use std::fmt;
 use std::future::Future;
@@ -230,15 +230,14 @@ impl Subject for Box<dyn DynSubject> {
     }
 }
 
-/// What the subject promises, of the device of `scenario`. Where the file system cannot punch
+/// What the subject promises, of a device that is to trim so. Where the file system cannot punch
 /// holes, the device may drop the hint, and nobody knows what a trim leaves.
-pub(super) fn promises_of(subject: &impl Subject, scenario: &Scenario) -> Promises {
+pub(super) fn promises_of(subject: &impl Subject, trim: Trim, survey: &Survey) -> Promises {
     let promises = subject.promises();
-    let mut faults = scenario.steps.iter().flat_map(|step| &step.faults);
-    if faults.any(|fault| fault.kind == FaultKind::PunchUnsupported) {
+    if survey.cannot_punch {
         return promises.trim(TrimEffect::Unspecified);
     }
-    match (promises.trim, scenario.device.trim) {
+    match (promises.trim, trim) {
         (TrimEffect::AsAsked, Trim::Scribble) => promises.trim(TrimEffect::Scribble),
         (TrimEffect::AsAsked, Trim::PunchHole) => promises.trim(TrimEffect::Zeros),
         (TrimEffect::AsAsked, Trim::Ignore) => promises.trim(TrimEffect::Nothing),

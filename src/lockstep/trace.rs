@@ -227,7 +227,7 @@ impl Log {
 
     fn keep(&mut self, event: impl FnOnce() -> Event) {
         if let Some(trace) = &mut self.trace {
-            trace.push(event());
+            keep_in(trace, event);
         }
     }
 
@@ -332,6 +332,12 @@ impl Log {
         self.ops(seen);
         self.keep(|| Event::ReadBack(sector, seen.to_vec()));
     }
+}
+
+/// Apart, so that the code of a run without a trace lies close together.
+#[cold]
+fn keep_in(trace: &mut Vec<Event>, event: impl FnOnce() -> Event) {
+    trace.push(event());
 }
 
 /// A number for each answer, so that the digest does not depend on how errors are worded or laid

@@ -204,6 +204,7 @@ impl Violation {
     }
 
     /// A violation that no sector shows.
+    #[cold]
     pub fn new(kind: Kind, sentence: impl Into<String>) -> Self {
         Self { kind, sentence: sentence.into(), findings: Vec::new() }
     }

@@ -9,7 +9,7 @@ use super::{
     DeviceSpec, MAX_CLIENTS, MAX_FAULTS, MAX_STEPS, MAX_TRANSFER, Op, Scenario, Step, Trim,
 };
 use crate::device::Geometry;
-use crate::disk::FaultKind;
+use crate::disk::{Fault, FaultKind};
 use crate::model::Request;
 use std::collections::BTreeSet;
 
@@ -268,6 +268,11 @@ impl Scenario {
     ///
     /// If it goes over one of the limits that begin with `MAX_`, with the operation that does so.
     pub fn check_size(&self) -> Result<(), TooLarge> {
+        self.check_surveyed(&Survey::of(&self.steps))
+    }
+
+    /// The same, where the steps have been looked at already.
+    pub(crate) fn check_surveyed(&self, survey: &Survey) -> Result<(), TooLarge> {
         let Ok(geometry) = self.device.geometry() else { return Ok(()) };
         let too_large = |op, (excess, found)| TooLarge { op, excess, found };
         if self.steps.len() > MAX_STEPS {
@@ -276,7 +281,7 @@ impl Scenario {
         if u64::from(self.device.heap) > MAX_TRANSFER {
             return Err(too_large(0, (Excess::Heap, self.device.heap.into())));
         }
-        if self.is_clearly_small(&geometry) {
+        if survey.is_well_formed && survey.delay <= MAX_DELAY && self.is_clearly_small(&geometry) {
             return Ok(());
         }
         let checked = self.check_cost(Cost::new(&self.device, geometry, None));
@@ -285,21 +290,16 @@ impl Scenario {
             .or_else(|_| self.check_cost(Cost::new(&self.device, geometry, Some(BTreeSet::new()))))
     }
 
-    /// Whether it keeps to all limits whatever its operations transfer. That is so of most, and
-    /// takes no look at their lengths.
+    /// Whether its operations can be served in bounded time and memory whatever they transfer. That
+    /// is so of most, and takes no look at them.
     fn is_clearly_small(&self, geometry: &Geometry) -> bool {
         let heap = u64::from(self.device.heap).next_multiple_of(self.device.block_size.into());
         let (steps, size) = (self.steps.len() as u64, geometry.size());
         let bytes = steps.saturating_mul(heap.max(size).max(PIECE));
         let looks = (bytes >> geometry.sector_size().trailing_zeros()) + size / PIECE + 1;
-        let fits = bytes <= MAX_TRIMMED
+        bytes <= MAX_TRIMMED
             && bytes.saturating_mul(3) <= MAX_HELD.min(MAX_MOVED)
-            && looks.saturating_mul(20 * steps) <= MAX_LOOKS;
-        let mut delay = 0;
-        fits && self.steps.iter().all(|step| {
-            add(&mut delay, delays(step));
-            check_step(step).is_ok() && delay <= MAX_DELAY
-        })
+            && looks.saturating_mul(20 * steps) <= MAX_LOOKS
     }
 
     fn check_cost(&self, mut cost: Cost<'_>) -> Result<(), TooLarge> {
@@ -321,10 +321,33 @@ impl Scenario {
             self.steps.truncate(op.saturating_sub(1));
         }
     }
+}
 
-    /// How many steps all of its delays together take.
-    pub(crate) fn delays(&self) -> u64 {
-        self.steps.iter().map(delays).fold(0, u64::saturating_add)
+/// What a run has to know of all steps before it makes the first, in one pass over them.
+pub(crate) struct Survey {
+    /// One more than the highest number of a client.
+    pub(crate) clients: u8,
+    /// How many steps of the executor all delays together take.
+    pub(crate) delay: u64,
+    /// The file system may answer that it cannot punch holes.
+    pub(crate) cannot_punch: bool,
+    /// Every step is such as the format allows.
+    is_well_formed: bool,
+}
+
+impl Survey {
+    pub(crate) fn of(steps: &[Step]) -> Self {
+        let mut all = Self { clients: 0, delay: 0, cannot_punch: false, is_well_formed: true };
+        for step in steps {
+            all.clients = all.clients.max(step.client.saturating_add(1));
+            all.is_well_formed &= check_step(step).is_ok();
+            if !step.faults.is_empty() {
+                add(&mut all.delay, delays(step));
+                let cannot = |fault: &Fault| fault.kind == FaultKind::PunchUnsupported;
+                all.cannot_punch |= step.faults.iter().any(cannot);
+            }
+        }
+        all
     }
 }
 

@@ -21,6 +21,7 @@ mod tests;
 pub use accepts::{Accepts, NotAccepted};
 pub use codec::{decode, encode};
 pub use generate::{Profile, generate, generate_for};
+pub(crate) use limits::Survey;
 pub use limits::{MAX_DELAY, MAX_HELD, MAX_LOOKS, MAX_MOVED, MAX_TRIMMED, TooLarge};
 pub use reach::{LANDMARKS, Reach};
 pub use text::{MAX_TEXT, ScenarioError, parse, print};
