@@ -284,7 +284,7 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
         "punch-hole" PunchHole,
             "every trim punches a hole";
         "file-direct" Direct,
-            "a file with O_DIRECT, under the real device";
+            "a file with O_DIRECT, as long as the device, under the real device";
         "sector-pieces" Calls(C::SectorPieces),
             "no call writes more than one sector";
         "plain" Plain(None),

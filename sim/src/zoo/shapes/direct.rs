@@ -20,6 +20,7 @@ use std::io::ErrorKind;
 enum Bug {
     SectorTakenForAlignment,
     TailCutShort,
+    ResumedInPage,
     AlignedUnlocked,
     TakenForDurable,
 }
@@ -39,6 +40,13 @@ pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
         Bounds,
         Some(Bug::TailCutShort),
         "the last chunk of an image written as long as it is: EINVAL, etcher-image-write until 2016"
+    ),
+    device!(
+        Direct,
+        "direct-resumed-in-page",
+        ShortIo,
+        Some(Bug::ResumedInPage),
+        "a read goes on after an odd count, and the file has grown meanwhile: std's read_exact_at"
     ),
     device!(
         Direct,
@@ -96,19 +104,16 @@ impl Pages {
     /// begins in them.
     fn bounce(&self, offset: u64, length: usize) -> (u64, Vec<u8>, usize) {
         let start = offset / self.page * self.page;
-        let mut end = (offset + length as u64).next_multiple_of(self.page);
-        if self.bug == Some(Bug::TailCutShort) {
-            end = end.min(self.size);
-        }
+        let end = (offset + length as u64).next_multiple_of(self.page);
         let bytes = |to: u64| usize::try_from(to - start).unwrap_or(usize::MAX);
         (start, vec![0; bytes(end)], bytes(offset))
     }
 
-    /// Reads pages of zeros. An odd count is the end of the file, behind which the next call would
+    /// Reads into pages of zeros. An odd count is the end of the file, where the next call would
     /// not be aligned if the file has grown since.
     async fn fill(&self, pages: &mut [u8], start: u64) -> Answer {
-        let mut done = 0;
-        while done < pages.len() && (done as u64).is_multiple_of(self.page) {
+        let (mut done, goes_on) = (0, self.bug == Some(Bug::ResumedInPage));
+        while done < pages.len() && (goes_on || (done as u64).is_multiple_of(self.page)) {
             let at = start + done as u64;
             match self.file.read_at(&mut pages[done..], at).await {
                 Ok(0) => break,
@@ -138,6 +143,9 @@ impl Store for Pages {
             self.fill(&mut pages, start).await?;
         }
         pages[at..at + data.len()].copy_from_slice(data);
+        if self.bug == Some(Bug::TailCutShort) {
+            pages.truncate(usize::try_from(self.size - start).unwrap_or(usize::MAX));
+        }
         write_full(&self.file, &pages, start).await
     }
 
