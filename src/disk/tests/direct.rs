@@ -108,8 +108,7 @@ fn nothing_is_transferred_at_the_end_of_the_file_whatever_is_asked_for() {
     assert_eq!(length(&disk), 2048);
 }
 
-/// What a transfer of three units from the second one on gives where its call meets `kind`, and whether
-/// it met it.
+/// What a transfer of three units gives whose call is to meet `kind`, and whether it met it.
 fn meeting(kind: FaultKind) -> (usize, bool) {
     let disk = disk();
     let file = direct(&disk);
