@@ -104,11 +104,15 @@ impl State {
     pub(super) fn read(
         &mut self,
         caller: Caller,
-        file: FileId,
+        of: Descriptor,
         buffer: &mut [u8],
         offset: u64,
     ) -> Answer<Transferred> {
-        let fault = self.inject(caller, Call::Read, buffer.len());
+        let fault = match self.inject_transfer(caller, Call::Read, of, offset, buffer.len()) {
+            Ok(fault) => fault,
+            Err(misaligned) => return (Err(misaligned), None),
+        };
+        let file = of.file;
         let result = Self::refuse(fault).and_then(|()| {
             let inode = self.file(file);
             let left = usize::try_from(inode.length.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -119,9 +123,13 @@ impl State {
             if let Some(FaultKind::LatentSector(sector)) = fault {
                 inode.break_sector(offset, asked, sector);
             }
-            let Some(count) = inode.readable(offset, asked) else {
-                self.injected(caller, FaultKind::LatentSector(0));
-                return Err(Errno::IO.into());
+            let count = match inode.readable(offset, asked) {
+                // A direct read gives all or nothing.
+                Some(count) if count == asked || of.direct.is_none() => count,
+                _ => {
+                    self.injected(caller, FaultKind::LatentSector(0));
+                    return Err(Errno::IO.into());
+                }
             };
             inode.fetch(&mut buffer[..count], offset);
             let corrupted = inode.corrupt_read(fault, &mut buffer[..count], offset);
@@ -164,11 +172,15 @@ impl State {
     pub(super) fn write(
         &mut self,
         caller: Caller,
-        file: FileId,
+        of: Descriptor,
         data: &[u8],
         offset: u64,
     ) -> Answer<usize> {
-        let fault = self.inject(caller, Call::Write, data.len());
+        let fault = match self.inject_transfer(caller, Call::Write, of, offset, data.len()) {
+            Ok(fault) => fault,
+            Err(misaligned) => return (Err(misaligned), None),
+        };
+        let file = of.file;
         let refused = Self::refuse(fault).and_then(|()| check_range(offset, data.len()));
         // An interruption refuses nothing: whoever absorbs it may still succeed.
         let interrupted = fault == Some(FaultKind::Interrupted);

@@ -32,6 +32,7 @@
 
 mod calls;
 mod crash;
+mod direct;
 mod directory;
 mod fault;
 mod inode;
@@ -47,6 +48,7 @@ mod world;
 mod tests;
 
 pub use crash::CrashPolicy;
+pub use direct::Misaligned;
 pub use fault::{Call, Dirty, Fault, FaultClass, FaultKind};
 pub use medium::Medium;
 pub use operations::{CallReport, Caller, Cause, Ending, FailedSync, Rules};

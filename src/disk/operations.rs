@@ -1,5 +1,6 @@
 //! Who makes raw calls, which faults these meet, and what that was: facts for the oracle.
 
+use super::direct::Misaligned;
 use super::fault::{Call, Fault, FaultClass, FaultKind};
 use super::state::State;
 use crate::device::DeviceError;
@@ -80,6 +81,9 @@ pub struct CallReport {
     pub unreliable: SmallVec<[u64; 2]>,
     /// The first byte past the limit that it reached for, if it did.
     pub escaped: Option<u64>,
+    /// The first transfer that was refused for its alignment: of its own or, without
+    /// [`Rules::own_calls`], of anybody's while it was under way.
+    pub misaligned: Option<Misaligned>,
     /// How many of its reads saw a part of a write.
     pub torn_reads: u32,
     /// How many of the delays that it met let another operation go ahead.
@@ -95,7 +99,8 @@ impl CallReport {
         self.unmendable.clear();
         self.torn.clear();
         self.unreliable.clear();
-        (self.calls, self.escaped, self.torn_reads, self.overtaken) = (0, None, 0, 0);
+        (self.calls, self.escaped, self.misaligned) = (0, None, None);
+        (self.torn_reads, self.overtaken) = (0, 0);
     }
 }
 
@@ -408,10 +413,22 @@ impl State {
         call: Call,
         length: usize,
     ) -> Option<FaultKind> {
+        self.inject_if(caller, call, length, |_| true)
+    }
+
+    /// As [`inject`](Self::inject), of a call that meets only what `meets` says.
+    pub(super) fn inject_if(
+        &mut self,
+        caller: Caller,
+        call: Call,
+        length: usize,
+        meets: impl Fn(FaultKind) -> bool,
+    ) -> Option<FaultKind> {
         self.calls += 1;
         let rules = self.rules;
         let fault = self.operations.planned(caller, |kind| {
-            !kind.is_delay() && rules.allow(kind.class()) && kind.applies(call, length)
+            let applies = rules.allow(kind.class()) && kind.applies(call, length);
+            !kind.is_delay() && applies && meets(kind)
         });
         let kind = self.lasting(fault, call, length);
         // The others are met later, if the operation lives to see it.
@@ -419,6 +436,17 @@ impl State {
             self.injected(caller, kind);
         }
         kind
+    }
+
+    /// Counts a raw call that the kernel refuses before anything can happen to it.
+    pub(super) fn refuse_misaligned(&mut self, caller: Caller, call: Misaligned) {
+        self.calls += 1;
+        self.operations.planned(caller, |_| false);
+        let own_calls = self.rules.own_calls;
+        let whose = |it: &&mut Operation| !own_calls || it.op == caller.op;
+        for operation in self.operations.active().iter_mut().filter(whose) {
+            operation.report.misaligned.get_or_insert(call);
+        }
     }
 
     /// Faults that hit more than one call.

@@ -2,6 +2,7 @@
 //! power.
 
 use super::crash::{CrashOutcome, CrashPolicy};
+use super::direct::Direct;
 use super::directory::{Directory, FileId, NameId, Names};
 use super::fault::{Call, FaultClass, FaultKind};
 use super::inode::Inode;
@@ -47,6 +48,8 @@ pub struct CrashReport {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Descriptor {
     pub(super) file: FileId,
+    /// It bypasses the page cache.
+    pub(super) direct: Option<Direct>,
     /// Counted from 0 since the machine was started.
     number: usize,
 }
@@ -174,7 +177,7 @@ impl State {
     pub(super) fn descriptor(&mut self, file: FileId) -> Descriptor {
         let told = self.file(file).failures.at_open();
         self.told.push(told);
-        Descriptor { file, number: self.told.len() - 1 }
+        Descriptor { file, direct: None, number: self.told.len() - 1 }
     }
 
     /// See [`SimDisk::put`](super::SimDisk::put).
@@ -243,7 +246,8 @@ impl State {
     }
 
     fn has_unsynced(&self) -> bool {
-        let changed = |file: &Box<Inode>| file.undo.calls().next().is_some() || !file.torn.is_empty();
+        let changed =
+            |file: &Box<Inode>| file.undo.calls().next().is_some() || !file.torn.is_empty();
         self.directory.calls().next().is_some() || self.files.iter().any(changed)
     }
 

@@ -1,5 +1,6 @@
 //! The promises of the simulated disk, one test each.
 
+mod direct;
 mod durability;
 mod faults;
 mod growth;

@@ -1,6 +1,7 @@
 //! What a device finds when it is opened: files by name, tasks, time, and memory for transfers.
 
 use super::calls::Transferred;
+use super::direct::Direct;
 use super::directory::{FileId, NameId};
 use super::operations::{Caller, Cause};
 use super::state::{Descriptor, State};
@@ -233,11 +234,57 @@ impl SimFile {
         let file = self.descriptor.file;
         self.shared.call(self.boot, move |state, caller| work(state, caller, file))
     }
+
+    /// This open file with `O_DIRECT`, as `fcntl(2)` sets it; clones that were made before stay
+    /// buffered. Transfers have to be aligned to the sector of the disk. This is not a raw call.
+    ///
+    /// A read or write whose offset or length is not a multiple of the alignment fails with
+    /// `EINVAL`, without effect. No failure of the disk explains that, so a request that answers it
+    /// has a *spurious error*. See [direct I/O](World#direct-io) for what else changes.
+    ///
+    /// ```
+    /// use blocktwin::disk::{Medium, SimDisk};
+    /// use blocktwin::exec::block_on;
+    /// use blocktwin::file::BackingFile;
+    ///
+    /// let disk = SimDisk::new(Medium::Memory);
+    /// disk.reset(512, 4096, 4096)?;
+    /// let file = disk.file().direct();
+    /// assert_eq!(block_on(file.write_at(&[7; 512], 1024))?, 512);
+    /// let refused = block_on(file.write_at(&[7; 100], 1024)).unwrap_err();
+    /// assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn direct(self) -> Self {
+        let sector_size = self.shared.lock().sector_size;
+        self.direct_aligned(sector_size as u64)
+    }
+
+    /// As [`direct`](Self::direct), with an alignment of this many bytes: that of the file, which
+    /// may be more than a sector of the device. In production `statx(2)` tells it, with
+    /// `STATX_DIOALIGN` since Linux 6.1, as `stx_dio_offset_align`.
+    ///
+    /// # Panics
+    ///
+    /// If `alignment` is no power of two.
+    #[must_use]
+    pub fn direct_aligned(mut self, alignment: u64) -> Self {
+        self.descriptor.direct = Some(Direct::new(alignment));
+        self
+    }
+
+    /// What offsets and lengths of transfers have to be multiples of, in bytes, as `statx(2)` with
+    /// `STATX_DIOALIGN` would tell; `None` if the file is not open for [direct](Self::direct) I/O.
+    pub fn direct_alignment(&self) -> Option<u64> {
+        self.descriptor.direct.map(Direct::alignment)
+    }
 }
 
 impl BackingFile for SimFile {
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.call(|state, caller, file| state.read(caller, file, buffer, offset));
+        let of = self.descriptor;
+        let read = self.call(|state, caller, _| state.read(caller, of, buffer, offset));
         let Transferred { count, torn_at } = read.await?;
         if let Some(at) = torn_at {
             let rest = &mut buffer[at..count];
@@ -249,7 +296,8 @@ impl BackingFile for SimFile {
     }
 
     async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
-        self.call(|state, caller, file| state.write(caller, file, buffer, offset)).await
+        let of = self.descriptor;
+        self.call(|state, caller, _| state.write(caller, of, buffer, offset)).await
     }
 
     async fn sync_data(&self) -> io::Result<()> {

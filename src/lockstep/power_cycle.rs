@@ -239,12 +239,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Tells what the disk knows, as the twin has to be told.
+    /// Tells what the disk knows, as the twin has to be told, and has that judged.
     pub(super) fn with_evidence<T>(
         &self,
         report: &CallReport,
-        tell: impl FnOnce(&Evidence<'_>) -> T,
-    ) -> T {
+        judge: impl FnOnce(&Evidence<'_>) -> Result<T, Violation>,
+    ) -> Result<T, Violation> {
         let promises = &self.promises;
         let met: &[Fault] = if promises.own_calls { &report.met } else { &[] };
         let surfaced = met.iter().filter_map(|fault| fault.kind.surfaces());
@@ -259,7 +259,7 @@ impl<'a> Session<'a> {
             .chain(may_surface.map(|error| Cause { error, bytes: None, sync: false }))
             .collect();
         let excused = promises.excuses_harm() && !self.report_media_errors;
-        tell(&Evidence {
+        let judged = judge(&Evidence {
             errors: &errors,
             sync_error: syncs.find_map(|fault| fault.kind.surfaces()),
             causes: &causes,
@@ -269,6 +269,13 @@ impl<'a> Session<'a> {
             torn: &report.torn,
             unreliable: if excused { &report.unreliable } else { &[] },
             escaped: report.escaped,
+        });
+        judged.map_err(|violation| match report.misaligned {
+            // The twin knows of no alignment: it is the device's mistake, and no evidence.
+            Some(call) if matches!(violation.kind, Kind::SpuriousError | Kind::WrongError) => {
+                Violation { sentence: format!("{}; {call}", violation.sentence), ..violation }
+            }
+            _ => violation,
         })
     }
 

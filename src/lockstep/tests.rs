@@ -4,6 +4,7 @@ use crate::scenario::{Op, Profile, Step, generate};
 mod broken;
 mod check;
 mod description;
+mod direct;
 mod drops;
 mod explain;
 mod media;

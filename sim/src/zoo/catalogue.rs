@@ -1,8 +1,8 @@
 //! What lives in the zoo, class by class.
 
 use super::Variant::{
-    Bounds, Cache, Calls, Contention, FairLock, Headers, LockOutlivesCrash, Plain, PunchHole,
-    RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
+    Bounds, Cache, Calls, Contention, Direct, FairLock, Headers, LockOutlivesCrash, Plain,
+    PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
 };
 use super::fair_lock::Bug as F;
 use super::{Class, ZooDevice};
@@ -283,6 +283,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "a lock that is handed over on release, also by a future that is dropped";
         "punch-hole" PunchHole,
             "every trim punches a hole";
+        "file-direct" Direct,
+            "a file with O_DIRECT, as long as the device, under the real device";
         "sector-pieces" Calls(C::SectorPieces),
             "no call writes more than one sector";
         "plain" Plain(None),

@@ -51,6 +51,8 @@ enum Variant {
     Sequences(sequences::Bug),
     /// A real file of its own, and not the simulated one.
     RealFile(real_file::Way),
+    /// The file is opened for direct I/O, aligned to a sector.
+    Direct,
     /// Trims punch holes, whatever the scenario says.
     PunchHole,
     /// The size of the file at each opening but the first is taken for the size of the device.
@@ -196,7 +198,10 @@ impl Subject for BugSubject {
         if let Variant::RealFile(way) = self.variant {
             return real_file::open(way, memory.file(spec).await?, spec, buffers).await;
         }
-        let file = world.disk()?;
+        let mut file = world.disk()?;
+        if matches!(self.variant, Variant::Direct) {
+            file = file.direct();
+        }
         let spec = &self.spec(&file, spec, &memory).await?;
         if matches!(self.variant, Variant::SizedAtOpen) && !spec.read_only {
             files::retry(|| file.set_len(spec.block_count * u64::from(spec.block_size))).await?;
@@ -240,7 +245,10 @@ impl Subject for BugSubject {
         }
         // What a used file of the world holds, a file of its own does not.
         let own_file = matches!(self.variant, Variant::RealFile(_));
-        FileBacked.accepts().used_files(!own_file)
+        // The real device goes on after an odd count, which is no aligned place where the file has
+        // grown since. So it needs a file that is whole.
+        let whole = matches!(self.variant, Variant::Direct);
+        FileBacked.accepts().used_files(!own_file).short_files(!whole)
     }
 }
 

@@ -25,6 +25,7 @@ mod cache_write_through;
 mod checksummed;
 mod completion_pool;
 mod compressed;
+mod direct;
 mod dirty_flag;
 mod dirty_mark;
 mod elevator;
@@ -67,6 +68,7 @@ pub(super) static SHAPES: &[&[ZooDevice]] = &[
     checksummed::DEVICES,
     completion_pool::DEVICES,
     compressed::DEVICES,
+    direct::DEVICES,
     dirty_flag::DEVICES,
     dirty_mark::DEVICES,
     elevator::DEVICES,
