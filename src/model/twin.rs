@@ -2,6 +2,7 @@
 
 use super::answer::{DeviceState, FailedSync, Obligation};
 use super::clause::{Checks, Clause};
+use super::fate::Fate;
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
 use super::promises::{Containment, Promises};
@@ -54,6 +55,7 @@ pub struct Twin {
 pub(super) struct Entry {
     pub(super) request: Request,
     pub(super) changes: Range<u64>,
+    pub(super) fate: Fate,
 }
 
 /// In [`Twin::seen`], a sector whose content is unspecified.
@@ -67,7 +69,8 @@ impl Twin {
     ///
     /// `promises` are those of the device; `salt` tells this run's contents from any other's.
     pub fn new(geometry: Geometry, read_only: bool, promises: Promises, salt: u64) -> Self {
-        let nothing = Entry { request: Request::Flush, changes: 0..0 };
+        let fate = Fate::Succeeded;
+        let nothing = Entry { request: Request::Flush, changes: 0..0, fate };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
@@ -179,7 +182,7 @@ impl Twin {
             let nothing = self.log[0].clone();
             self.log.resize(op as usize + 1, nothing);
         }
-        self.log[op as usize] = Entry { request, changes };
+        self.log[op as usize] = Entry { request, changes, fate: Fate::Open };
         self.in_flight.push(op);
         if request == Request::Close {
             self.state.closing.get_or_insert(op);
@@ -209,6 +212,7 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         self.land(op);
+        self.log[op as usize].fate = Fate::of(&outcome);
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });
@@ -225,9 +229,11 @@ impl Twin {
             self.legal.sync_failed(now);
         }
         if let Some(at) = evidence.escaped {
-            let size = self.geometry.size();
-            let sentence =
-                format!("{} touched byte {at} of the file, past its {size}", request.name());
+            let (name, size) = (request.name(), self.geometry.size());
+            let sentence = format!(
+                "{name} touched byte {at} of the file, past the end of the device, which has \
+                 {size} bytes"
+            );
             return Err(Violation::new(Kind::RangeEscaped, sentence));
         }
         if !self.promises.own_calls {
@@ -296,6 +302,12 @@ impl Twin {
         self.state.sync_failing = true;
     }
 
+    /// A raw call of a task of the device's has met `what`, which the device has to absorb. Only
+    /// for sentences: nothing is judged by it.
+    pub fn absorbs(&mut self, what: &'static str) {
+        self.state.absorbable = Some((self.now, what));
+    }
+
     /// Reads got something else of these sectors than what had been written, without a sign. What a
     /// device has in memory of them may be that, until they are written or the device is opened
     /// again. One that writes back whole pages may even have made it durable.
@@ -344,18 +356,22 @@ impl Twin {
         self.checks.count(clause, 1);
         obligation.judge(result, due)?;
         // What a raw call of its own returned is no news of any other.
-        if let Err(error) = result
-            && !evidence.errors.contains(&error)
-        {
+        if let Err(error) = result {
             let certain = obligation.tells_of_sync(error);
-            self.state.told(op, error, certain, self.now);
+            if !evidence.errors.contains(&error) {
+                self.state.told(op, error, certain, self.now);
+            }
+            let of_file = matches!(error, DeviceError::Io { .. } | DeviceError::WriteZero);
+            if of_file && !certain && evidence.sync_error.is_none() {
+                self.state.failed = Some((op, self.log[op as usize].request));
+            }
         }
         Ok(())
     }
 
     /// A write or trim has ended.
     fn change_ended(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
-        let Entry { request, changes } = self.log[op as usize].clone();
+        let Entry { request, changes, .. } = self.log[op as usize].clone();
         match result {
             Ok(()) => {
                 if !self.misread.is_empty() {
