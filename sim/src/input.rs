@@ -47,7 +47,8 @@ pub(crate) fn scenario(path: &Path) -> anyhow::Result<Scenario> {
     match String::from_utf8(bytes) {
         Ok(text) if is_input && is_prose(&text) => {
             bail!(
-                "{name}: this is text and not a fuzz input; the name of a scenario file has to end in .ron"
+                "{name}: this is text and not a fuzz input; a scenario file has a name that \
+                 ends in .ron"
             );
         }
         Ok(text) if is_input => Ok(decode(text.as_bytes())),

@@ -18,12 +18,12 @@ const OPERATIONS: usize = 32;
 /// Number of raw calls listed for an operation.
 const CALLS: usize = 16;
 
-/// Raw calls are listed for at most this many operations that wrote to a sector, and for as many that
-/// met a fault or were dropped.
+/// Raw calls are listed for at most this many operations that wrote to a sector, and for as many
+/// that met a fault or were dropped.
 const WRITERS: usize = 4;
 
-/// In a scenario of at most this many operations, the raw calls of all are listed: shrinking has left
-/// only those that matter.
+/// In a scenario of at most this many operations, the raw calls of all are listed: shrinking has
+/// left only those that matter.
 const FEW: usize = 4;
 
 /// What diverged: in one sentence, with the operations, the sectors, the raw calls beneath the

@@ -9,8 +9,8 @@ use crate::scenario::Step;
 pub struct FaultCount {
     /// Number of raw calls that met one.
     pub injected: u64,
-    /// Number of those that changed what the device answered or read, made it call again, let another operation
-    /// overtake it, or lost something.
+    /// Number of those that changed what the device answered or read, made it call again, let
+    /// another operation overtake it, or lost something.
     pub consequential: u64,
 }
 

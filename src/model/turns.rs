@@ -32,9 +32,9 @@ impl Turns {
         self.claims.push(Claim { op, bytes, given: false });
     }
 
-    /// `op` has got its buffer, from a heap of `heap` bytes. Then the memory of all who asked before
-    /// is set aside, whether they know of it yet or not: together it has to fit the heap. How a
-    /// heap rounds sizes up is not counted, so that no heap that serves in order is accused.
+    /// `op` has got its buffer, from a heap of `heap` bytes. Then the memory of all who asked
+    /// before is set aside, whether they know of it yet or not: together it has to fit the heap.
+    /// How a heap rounds sizes up is not counted, so that no heap that serves in order is accused.
     pub(super) fn given(&mut self, op: OpId, heap: u64) -> Result<(), Violation> {
         let at = self.claims.iter().position(|claim| claim.op == op);
         let at = at.unwrap_or_else(|| panic!("#{op} got a buffer that it had not asked for"));
