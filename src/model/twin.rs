@@ -229,12 +229,7 @@ impl Twin {
             self.legal.sync_failed(now);
         }
         if let Some(at) = evidence.escaped {
-            let (name, size) = (request.name(), self.geometry.size());
-            let sentence = format!(
-                "{name} touched byte {at} of the file, past the end of the device, which has \
-                 {size} bytes"
-            );
-            return Err(Violation::new(Kind::RangeEscaped, sentence));
+            return Err(self.escaped(request, at));
         }
         if !self.promises.own_calls {
             self.unmendable(op, evidence);
@@ -275,6 +270,16 @@ impl Twin {
                 Ok(())
             }
         }
+    }
+
+    /// A request touched the file outside the range of the device, at this byte.
+    fn escaped(&self, request: Request, at: u64) -> Violation {
+        let (name, size) = (request.name(), self.geometry.size());
+        let sentence = format!(
+            "{name} touched byte {at} of the file, past the end of the device, which has {size} \
+             bytes"
+        );
+        Violation::new(Kind::RangeEscaped, sentence)
     }
 
     /// A sync has failed beneath a device that does not promise to make its own calls. It was made
