@@ -38,6 +38,10 @@ pub(crate) enum Command {
     #[command(after_help = examples::RUN)]
     Run(RunArgs),
     /// Run scenarios from files.
+    ///
+    /// A file does not name its device: give the one that it was found with as --device. A scenario
+    /// of a device of your own, from `blocktwin::lockstep::check`, is replayed by a test of yours:
+    /// `Check::new(YourDevice).replay(include_str!("found.ron"))`.
     #[command(after_help = examples::REPLAY)]
     Replay(ReplayArgs),
     /// Find the smallest scenario that diverges as this one does.
@@ -237,7 +241,7 @@ pub(crate) struct BugsArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct LegalArgs {
-    /// Only these: `file`, or legal ones of `blocktwin bugs --list`. Without a name, all of them.
+    /// Only these: `file`, or those that `blocktwin bugs --list` calls legal. Without a name, all.
     #[arg(value_name = "NAME", value_parser = parse_legal)]
     pub(crate) names: Vec<DeviceArg>,
 

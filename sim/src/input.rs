@@ -41,17 +41,20 @@ pub(crate) fn scenario(path: &Path) -> anyhow::Result<Scenario> {
     let read = file.take(MOST + 1).read_to_end(&mut bytes);
     read.with_context(|| format!("{name}: cannot be read"))?;
     if bytes.len() as u64 > MOST {
-        bail!("{name}: larger than {MOST} bytes, which no scenario is");
+        bail!("{name}: larger than {MOST} bytes; no scenario is that large");
     }
     let is_input = is_input(path);
     match String::from_utf8(bytes) {
         Ok(text) if is_input && is_prose(&text) => {
-            bail!("{name}: a text, so no fuzz input, and a scenario file is called .ron");
+            bail!(
+                "{name}: this is text and not a fuzz input; a scenario file has a name that \
+                 ends in .ron"
+            );
         }
         Ok(text) if is_input => Ok(decode(text.as_bytes())),
         Ok(text) => parse(&text).with_context(|| format!("{name}: not a scenario")),
         Err(error) if is_input => Ok(decode(error.as_bytes())),
-        Err(_) => bail!("{name}: not a text, so not a scenario file"),
+        Err(_) => bail!("{name}: this is not text, so it is not a scenario file"),
     }
 }
 

@@ -250,8 +250,10 @@ fn human(controls: &[Control], skipped: &[DeviceArg]) -> String {
         let _ = writeln!(text, "{:<41}SKIPPED: {REAL_FILE}", device.name());
     }
     let accused = controls.iter().filter(|it| it.findings.divergences() > 0).count();
-    let devices = controls.len();
-    let _ = write!(text, "\n{accused} of {devices} legal devices accused");
+    let _ = write!(text, "\n{accused} of {} legal devices accused", controls.len());
+    if !skipped.is_empty() {
+        let _ = write!(text, "; {} more skipped, which says nothing about them", skipped.len());
+    }
     if is_interrupted() {
         text += "; interrupted";
     }
@@ -279,6 +281,7 @@ fn json(controls: &[Control], skipped: &[DeviceArg]) -> Value {
     json!({
         "devices": devices,
         "skipped": skipped,
+        "run": controls.len(),
         "divergences": divergences,
         "interrupted": interrupted,
     })

@@ -225,6 +225,9 @@ fn replay_one(
     let unmet = unmet.map(|unmet| format!("; {unmet}")).unwrap_or_default();
     let Verdict::Diverged(divergence) = &report.verdict else {
         say(&format!("{name}: passed, digest {digest}{unmet}"))?;
+        if !unmet.is_empty() {
+            say(&another_device(args))?;
+        }
         return Ok(if unmet.is_empty() { Status::Passed } else { Status::Diverged });
     };
     let explained = Explanation::new(scenario, divergence, &report.trace);
@@ -232,7 +235,19 @@ fn replay_one(
     let explained = if args.trace { explained.without_events() } else { explained };
     let painted = paint::explanation(&explained);
     say(&format!("{name}: {painted}\n\ndigest {digest}{unmet}"))?;
+    if !unmet.is_empty() {
+        say(&another_device(args))?;
+    }
     Ok(Status::Diverged)
+}
+
+/// A hint, where a scenario gave something else than its file expects.
+fn another_device(args: &ReplayArgs) -> String {
+    format!(
+        "the file does not name its device, and this was \"{}\": name another with --device, or \
+         replay it with Check::replay in a test of a device of your own",
+        args.device.name()
+    )
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<Status> {

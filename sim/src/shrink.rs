@@ -17,13 +17,14 @@ pub(crate) fn command(subject: impl Subject, args: &ShrinkArgs) -> anyhow::Resul
     let mut runner = Runner::new(subject, Medium::Memory);
     let shrunk = search(&mut runner, &scenario, Budget::default());
     let Some(shrunk) = shrunk.context("the scenario cannot be run")? else {
-        bail!("nothing to shrink: it passes");
+        bail!("nothing to shrink: the scenario passes");
     };
     let text = print(&shrunk.scenario);
     match &args.output {
         None => say(text.trim_end())?,
         Some(path) => {
-            fs::write(path, text).with_context(|| format!("{}: not written", path.display()))?;
+            fs::write(path, text)
+                .with_context(|| format!("{}: cannot be written", path.display()))?;
         }
     }
     let (before, after) = (scenario.steps.len(), shrunk.scenario.steps.len());
@@ -113,7 +114,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("small.ron");
         let error = command(FileBacked, &arguments(&path));
-        assert_eq!(error.unwrap_err().to_string(), "nothing to shrink: it passes");
+        assert_eq!(error.unwrap_err().to_string(), "nothing to shrink: the scenario passes");
         assert!(!path.exists());
     }
 

@@ -458,6 +458,16 @@ impl FaultKind {
         Some(io::Error::from_raw_os_error(errno?).into())
     }
 
+    /// What a device has to absorb, in words.
+    pub fn absorbed(self) -> Option<&'static str> {
+        match self {
+            Self::Interrupted => Some("EINTR"),
+            Self::ShortRead(_) => Some("a short read"),
+            Self::ShortWrite(_) => Some("a short write"),
+            _ => None,
+        }
+    }
+
     /// Whether the operation's sync failed by this.
     pub fn fails_sync(self) -> bool {
         self == Self::WritebackFailed || self.dirty().is_some()

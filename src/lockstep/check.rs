@@ -12,10 +12,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::ops::Range;
 
-/// So many seeds a check runs unless it is told otherwise.
+/// Number of seeds that a check runs by default.
 const SEEDS: u64 = 1000;
 
-/// So many runs a check spends on shrinking: about a second, even without optimisation.
+/// Number of runs that a check spends on shrinking: about a second, even without optimisation.
 const BUDGET: Budget = Budget { runs: 2000 };
 
 /// Names the one seed to run.
@@ -93,8 +93,8 @@ impl<S: Subject> Check<S> {
     /// Runs the scenarios, shrinks the first that diverges, and explains it.
     ///
     /// In the environment, `BLOCKTWIN_SEED=17` makes it run that seed only, and
-    /// `BLOCKTWIN_SCENARIOS=10000` that many, from the first one on; both together so many from
-    /// that seed on.
+    /// `BLOCKTWIN_SCENARIOS=10000` that many, from the first one on; both together run that many,
+    /// beginning with that seed.
     ///
     /// # Panics
     ///
@@ -113,6 +113,19 @@ impl<S: Subject> Check<S> {
 
     /// Runs one scenario from a file, such as [`run`](Self::run) gives. What it expects is not
     /// looked at: the device has to pass.
+    ///
+    /// A file does not name its device. This is the way to replay a scenario on a device of your
+    /// own: the command `blocktwin replay` knows only its own devices, and a scenario that fails on
+    /// yours may pass there, or fail in another way.
+    ///
+    /// ```
+    /// use blocktwin::lockstep::{Check, FileBacked};
+    /// # use blocktwin::scenario::{Profile, generate, print};
+    /// # let text = &print(&generate(1, Profile::Default));
+    ///
+    /// // let text = include_str!("found.ron");
+    /// Check::new(FileBacked).replay(text); // or your own `Subject`
+    /// ```
     ///
     /// # Panics
     ///
@@ -170,8 +183,10 @@ impl<S: Subject> Check<S> {
         let explanation = Explanation::new(&small, divergence, &report.trace);
         let (before, after) = (scenario.steps.len(), small.steps.len());
         format!(
-            "{explanation}\n\nshrunk from {before} operations to {after}; as a file, for \
-             Check::replay:\n{}\nreplay with:\n{SEED}={seed} cargo test{}",
+            "{explanation}\n\nshrunk from {before} operations to {after}; to keep it, save what \
+             follows as a file. The file does not name your device: replay it in a test, with \
+             Check::new(…).replay(include_str!(\"FILE\")), as the program runs it on another\n{}\n\
+             replay with:\n{SEED}={seed} cargo test{}",
             print(&small),
             test_name()
         )

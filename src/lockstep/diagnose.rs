@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::model::{Content, Expected, Kind, Violation};
 use std::ops::Range;
 
-/// So many sectors on each side of what was touched are searched for what is missing.
+/// Number of sectors on each side of what was touched that are searched for missing data.
 const MARGIN: u64 = 64;
 
 impl<S: Subject> Run<'_, '_, S> {

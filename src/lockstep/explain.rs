@@ -1,21 +1,30 @@
 //! A divergence, for the person who has to understand it.
 
-use super::{Divergence, Event};
-use crate::model::{Expected, OpId};
+use super::{Divergence, Event, RawEvent};
+use crate::disk::Call;
+use crate::model::{Content, Expected, OpId};
 use crate::scenario::{DropOn, Op, Scenario, Step};
 use std::fmt::{self, Write};
 
-/// So many events before the end are shown.
+/// Number of events shown before the end.
 const EVENTS: usize = 24;
 
-/// So many operations are listed.
+/// Of a long run of reads of a recovery, this many are shown at either end.
+const ENDS: usize = 3;
+
+/// Number of operations listed.
 const OPERATIONS: usize = 32;
 
-/// So many raw calls of an operation are listed.
+/// Number of raw calls listed for an operation.
 const CALLS: usize = 16;
 
-/// Of so many operations that wrote to a sector the raw calls are listed.
+/// Raw calls are listed for at most this many operations that wrote to a sector, and for as many
+/// that met a fault or were dropped.
 const WRITERS: usize = 4;
+
+/// In a scenario of at most this many operations, the raw calls of all are listed: shrinking has
+/// left only those that matter.
+const FEW: usize = 4;
 
 /// What diverged: in one sentence, with the operations, the sectors, the raw calls beneath the
 /// operations in question, and the last events.
@@ -46,7 +55,7 @@ pub struct Explanation<'a> {
     events: usize,
 }
 
-/// What a line of an [`Explanation`] is, for whoever gives it colours.
+/// What a line of an [`Explanation`] is, so that a program can give it a colour.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Part<'a> {
@@ -67,7 +76,7 @@ impl<'a> Explanation<'a> {
         Self { scenario, divergence, trace, events: EVENTS }
     }
 
-    /// The same for whoever has seen the events already.
+    /// The same without the events, for a reader who has seen them already.
     #[must_use]
     pub fn without_events(self) -> Self {
         Self { events: 0, ..self }
@@ -83,12 +92,61 @@ impl<'a> Explanation<'a> {
             self.raw_calls(op, &mut lines);
         }
         self.calls_of_tasks(&mut lines);
-        let shown = &self.trace[self.trace.len().saturating_sub(self.events)..];
-        if !shown.is_empty() {
-            lines.heading(format!("the last {} of {} events:", shown.len(), self.trace.len()));
-        }
-        lines.0.extend(shown.iter().map(|event| (Part::Event(event), format!("  {event}"))));
+        self.last_events(&mut lines);
         lines.0
+    }
+
+    /// The last events up to the divergence; what comes after it is the search for missing data. Of
+    /// the many reads of an opening, or of reading back, the first and the last are shown, so that
+    /// they do not push out what the device did before.
+    fn last_events(&self, lines: &mut Lines<'a>) {
+        let until = self.until_divergence();
+        let openings = until.iter().zip(self.openings());
+        let dull = openings.map(|(event, opening)| (event, is_dull(event, opening)));
+        let events: Vec<(&'a Event, bool)> = dull.collect();
+        let (mut shown, mut covered) = (Vec::new(), 0);
+        let runs: Vec<_> = events.chunk_by(|one, next| one.1 && next.1).collect();
+        for run in runs.into_iter().rev() {
+            if shown.len() >= self.events {
+                break;
+            }
+            covered += run.len();
+            let (end, hidden) = match run.len() {
+                length if length > 2 * ENDS + 1 => (ENDS, length - 2 * ENDS),
+                length => (length, 0),
+            };
+            let line = |&(event, _): &(&'a Event, bool)| (Part::Event(event), format!("  {event}"));
+            shown.extend(run[run.len() - end..].iter().rev().map(line));
+            if hidden > 0 {
+                shown.push((Part::Text, format!("        {hidden} more like these")));
+                shown.extend(run[..end].iter().rev().map(line));
+            }
+        }
+        if !shown.is_empty() {
+            lines.heading(format!("the last {covered} of {} events:", until.len()));
+        }
+        lines.0.extend(shown.into_iter().rev());
+    }
+
+    /// Of each event, whether the device is being opened then.
+    fn openings(&self) -> Vec<bool> {
+        let mut opening = true;
+        let events = self.trace.iter().map(|event| {
+            match event {
+                Event::Crashed(..) => opening = true,
+                Event::Ended(op, ..) => opening |= self.is_reopening(*op),
+                Event::Opened(_) => opening = false,
+                _ => {}
+            }
+            opening
+        });
+        events.collect()
+    }
+
+    /// The events up to the divergence.
+    fn until_divergence(&self) -> &'a [Event] {
+        let found = self.trace.iter().position(|event| matches!(event, Event::Diverged(_)));
+        &self.trace[..found.map_or(self.trace.len(), |found| found + 1)]
     }
 
     fn verdict(&self, lines: &mut Lines<'a>) {
@@ -135,8 +193,11 @@ impl<'a> Explanation<'a> {
     /// What was called beneath an operation, and what that gave.
     fn raw_calls(&self, op: OpId, lines: &mut Lines<'a>) {
         let Some(name) = self.step(op).map(|step| step.op.name()) else { return };
+        // What opened the device after a crash in the midst of the operation is not its own.
+        let is_own = |&(_, opening): &(&Event, bool)| !opening || self.is_reopening(op);
         let is_beneath = |event: &&Event| matches!(event, Event::Raw(it) if it.raw.caller.op == op);
-        let calls: Vec<&Event> = self.trace.iter().filter(is_beneath).collect();
+        let events = self.trace.iter().zip(self.openings()).filter(is_own);
+        let calls: Vec<&Event> = events.map(|(event, _)| event).filter(is_beneath).collect();
         lines.heading(format!("raw calls beneath #{op}, {name}:"));
         if calls.is_empty() {
             let others = self.trace.iter().any(is_of_task);
@@ -148,34 +209,67 @@ impl<'a> Explanation<'a> {
 
     /// The last raw calls that tasks of the device made before the divergence.
     fn calls_of_tasks(&self, lines: &mut Lines<'a>) {
-        let found = self.trace.iter().position(|event| matches!(event, Event::Diverged(_)));
-        let until = &self.trace[..found.unwrap_or(self.trace.len())];
-        let calls: Vec<&Event> = until.iter().filter(|event| is_of_task(event)).collect();
+        let until = self.until_divergence().iter();
+        let calls: Vec<&Event> = until.filter(|event| is_of_task(event)).collect();
         if !calls.is_empty() {
             lines.heading("raw calls of tasks of the device:".to_owned());
             lines.last_of(&calls);
         }
     }
 
-    /// The operations whose raw calls may tell what went wrong: the one that diverged, and those
-    /// that were to have written what it should have seen. Where that was read back after a crash,
-    /// the last that was to have made it durable too.
+    /// The operations whose raw calls may tell what went wrong: the one that diverged, those that
+    /// were to have written what it should have seen, the one whose data it saw, and those that met
+    /// a fault or were dropped. Where that was read back after a crash, the last that was to have
+    /// made it durable too.
     fn in_question(&self) -> Vec<OpId> {
         if self.trace.is_empty() {
             return Vec::new();
         }
         let Divergence { op, violation } = self.divergence;
-        let expected = violation.findings.first().map_or(&[][..], |it| &it.expected);
-        let written = expected.iter().filter_map(|expected| match *expected {
+        let finding = violation.findings.first();
+        let written = finding.iter().flat_map(|it| &it.expected).filter_map(|it| match *it {
             Expected::Written(op) | Expected::Trimmed(op) => Some(op),
             Expected::Zeros | Expected::Anything(_) => None,
         });
+        let seen = finding.and_then(|it| match it.found {
+            Content::Written { op, .. } => Some(op),
+            _ => None,
+        });
         let sync = self.last_sync().filter(|_| *op == 0);
-        let mut ops: Vec<OpId> =
-            [*op].into_iter().chain(written.take(WRITERS)).chain(sync).collect();
+        let steps = self.scenario.steps.len();
+        let few = 1..=if steps <= FEW { steps } else { 0 };
+        let few = few.filter_map(|op| OpId::try_from(op).ok()).filter(|&op| !self.is_crash(op));
+        let chosen = [*op].into_iter().chain(written.take(WRITERS)).chain(seen).chain(sync);
+        let mut ops: Vec<OpId> = chosen.chain(self.disturbed()).chain(few).collect();
         ops.sort_unstable();
         ops.dedup();
         ops
+    }
+
+    /// The last operations that were dropped, or whose raw calls met a fault.
+    fn disturbed(&self) -> Vec<OpId> {
+        let mut ops = Vec::new();
+        for event in self.until_divergence().iter().rev() {
+            let op = match event {
+                Event::Cancelled(op) => *op,
+                Event::Raw(RawEvent { raw, .. }) if raw.fault.is_some() => raw.caller.op,
+                _ => continue,
+            };
+            if ops.len() < WRITERS && !ops.contains(&op) {
+                ops.push(op);
+            }
+        }
+        ops
+    }
+
+    /// Whether this operation closes the device and opens it again.
+    fn is_reopening(&self, op: OpId) -> bool {
+        self.step(op).is_some_and(|step| step.op == Op::Reopen)
+    }
+
+    /// Whether this operation crashes.
+    fn is_crash(&self, op: OpId) -> bool {
+        self.step(op).is_some_and(|step| matches!(step.op, Op::Crash(_)))
     }
 
     /// The last flush, barrier or close that returned `Ok` before the power failed.
@@ -183,7 +277,8 @@ impl<'a> Explanation<'a> {
         let crash = self.trace.iter().rposition(|event| matches!(event, Event::Crashed(..)))?;
         self.trace[..crash].iter().rev().find_map(|event| match *event {
             Event::Ended(op, Ok(()), _) => {
-                let is_sync = |it: &Step| matches!(it.op, Op::Flush | Op::Barrier | Op::Close);
+                let is_sync =
+                    |it: &Step| matches!(it.op, Op::Flush | Op::Barrier | Op::Close | Op::Reopen);
                 self.step(op).filter(|step| is_sync(step)).map(|_| op)
             }
             _ => None,
@@ -193,6 +288,19 @@ impl<'a> Explanation<'a> {
     /// The step of an operation; there is none of number 0.
     fn step(&self, op: OpId) -> Option<&'a Step> {
         self.scenario.steps.get((op as usize).checked_sub(1)?)
+    }
+}
+
+/// Whether it says little: what was read back, or a raw call that reads well, while the device is
+/// being opened or read back.
+fn is_dull(event: &Event, opening: bool) -> bool {
+    match event {
+        Event::ReadBack(..) => true,
+        Event::Raw(RawEvent { raw, task: None, .. }) if opening || raw.caller.op == 0 => {
+            let reads = matches!(raw.call, Call::Read | Call::Length | Call::Open | Call::List);
+            reads && raw.fault.is_none() && raw.result.is_ok()
+        }
+        _ => false,
     }
 }
 

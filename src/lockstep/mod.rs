@@ -123,8 +123,8 @@ pub struct Divergence {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The medium cannot hold a file as large: ext4, for one, ends at 16 TiB.
-    #[error("the medium cannot hold a file as large")]
+    /// The medium cannot hold a file that large: ext4, for one, ends at 16 TiB.
+    #[error("the medium cannot hold a file that large")]
     TooLarge(#[source] io::Error),
     /// The medium failed: it is full, say.
     #[error("the medium failed")]
@@ -167,7 +167,7 @@ pub struct Runner<S> {
     heaps: Vec<Arc<BufferAllocator>>,
 }
 
-/// So many transfer heaps are kept, and so many bytes of them.
+/// At most this many transfer heaps are kept, and at most this many bytes of them.
 const HEAPS: usize = 64;
 const HEAP_BYTES: usize = 64 << 20;
 

@@ -13,7 +13,8 @@ pub(super) fn judge_opening(
 ) -> Result<(), Violation> {
     let Evidence { errors, causes, owed, harmed, escaped, .. } = *evidence;
     if let Some(at) = escaped {
-        let sentence = format!("opening the device touched byte {at} of the file, past its end");
+        let sentence =
+            format!("opening the device touched byte {at} of the file, past the end of the device");
         return Err(Violation::new(Kind::RangeEscaped, sentence));
     }
     let all = errors.iter().chain(owed).chain(causes.iter().map(|cause| &cause.error));

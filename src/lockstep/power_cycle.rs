@@ -229,6 +229,9 @@ impl<'a> Session<'a> {
         }
         for kind in self.disk.take_task_faults() {
             inner.stats.happened(kind.class(), true);
+            if let Some(what) = kind.absorbed() {
+                inner.twin.absorbs(what);
+            }
         }
         let unreliable = self.disk.take_unreliable();
         if !unreliable.is_empty() {
@@ -264,6 +267,7 @@ impl<'a> Session<'a> {
             sync_error: syncs.find_map(|fault| fault.kind.surfaces()),
             causes: &causes,
             owed: &report.owed,
+            absorbable: report.met.iter().find_map(|fault| fault.kind.absorbed()),
             harmed: promises.integrity && self.is_harmed(),
             unmendable: &report.unmendable,
             torn: &report.torn,

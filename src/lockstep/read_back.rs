@@ -5,15 +5,15 @@ use super::run::{Early, READING_BACK, Run};
 use super::subject::Subject;
 use crate::device::{Device, DeviceError, Geometry};
 use crate::disk::Ending;
-use crate::model::{Evidence, Kind, Twin, Violation};
+use crate::model::{Evidence, Twin, Violation};
 use std::ops::Range;
 use std::pin::pin;
 
 /// A device of at most this many bytes is read back whole whenever it is opened.
 pub(super) const SMALL: u64 = 4 << 10;
 
-/// So many bytes between two places that are read back are read with them. That takes less time
-/// than another read, and shows what went astray there.
+/// Two places that are read back are read in one piece if at most this many bytes lie between them.
+/// That takes less time than another read, and shows what went astray in between.
 const GAP: u64 = 4 << 10;
 
 impl<S: Subject> Run<'_, '_, S> {
@@ -90,7 +90,7 @@ async fn read_piece<D: Device>(
     let Ok(size) = usize::try_from(length) else { unreachable!("fits the heap") };
     let allocated =
         session.device(0, pin!(session.in_device(|| device.allocate_buffer(size)))).await;
-    let mut buffer = allocated.map_err(unreadable)?;
+    let mut buffer = allocated.map_err(|error| session.inner().twin.unreadable(error))?;
     buffer.as_mut_slice().fill(UNREAD);
     session.disk.begin(0, &[]);
     let read = {
@@ -104,7 +104,7 @@ async fn read_piece<D: Device>(
     let first = offset / u64::from(session.scenario.device.sector_size);
     session.with_evidence(report, |evidence| match read {
         Err(error) if is_unreadable(error, evidence) => Ok(false),
-        Err(error) => Err(unreadable(error)),
+        Err(error) => Err(twin.unreadable(error)),
         Ok(()) => check(twin, first, buffer.as_slice(), evidence).map(|()| {
             log.read_back(first, twin.seen());
             true
@@ -130,11 +130,6 @@ fn mark_unknown(session: &Session<'_>, offset: u64, length: u64) {
     for sector in sectors.filter(|&sector| session.disk.is_damaged(sector)) {
         session.inner().twin.mark_unknown(sector);
     }
-}
-
-fn unreadable(error: DeviceError) -> Violation {
-    let sentence = format!("reading back failed although nothing was wrong: {error}");
-    Violation::new(Kind::SpuriousError, sentence)
 }
 
 /// Runs of consecutive numbers in a sorted list.

@@ -52,7 +52,7 @@ const RELEASE: u64 = 10_000;
 /// Turns that tasks get to end in when the device was closed and dropped.
 const GRACE: u32 = 64;
 
-/// A device that silent harm keeps from being opened is tried so often.
+/// Number of times that opening is tried again when silent harm makes it fail.
 const ATTEMPTS: u32 = 3;
 
 /// What ends a run early.

@@ -113,7 +113,7 @@ impl<S: Subject> Runner<S> {
     }
 }
 
-/// Up to so many operations, any two are tried to be taken away together.
+/// With up to this many operations, shrinking also tries removing every pair.
 const FEW: usize = 16;
 
 /// Taking an operation away changes how the clients interleave. A candidate of several clients is

@@ -7,10 +7,10 @@ use crate::scenario::Step;
 /// How often a class of faults occurred.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultCount {
-    /// So many raw calls met one.
+    /// Number of raw calls that met one.
     pub injected: u64,
-    /// So many changed what the device answered or read, made it call again, let another operation
-    /// overtake it, or lost something.
+    /// Number of those that changed what the device answered or read, made it call again, let
+    /// another operation overtake it, or lost something.
     pub consequential: u64,
 }
 

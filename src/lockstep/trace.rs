@@ -197,7 +197,7 @@ pub(super) struct Log {
     trace: Option<Vec<Event>>,
 }
 
-/// So many bytes are hashed at a time.
+/// Number of bytes that are hashed at a time.
 const PENDING: usize = 64 << 10;
 
 impl Log {

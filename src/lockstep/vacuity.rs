@@ -3,7 +3,7 @@
 use super::Stats;
 use std::fmt;
 
-/// So many power failures with nothing unsynced are no accident any more.
+/// This many power failures with nothing unsynced cannot be an accident.
 const CRASHES: u64 = 100;
 
 /// Why a pass of many scenarios says nothing about the device.

@@ -1,4 +1,4 @@
-//! What each client waits for, for whoever has to understand why nothing goes on.
+//! What each client waits for, to explain why nothing goes on.
 
 use crate::exec::ExecError;
 use crate::model::Kind;

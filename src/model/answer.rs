@@ -26,6 +26,11 @@ pub(super) struct DeviceState {
     pub(super) sync_error: Option<DeviceError>,
     /// A failed sync that nobody has been told of.
     pub(super) untold: Option<FailedSync>,
+    /// The request that failed last, as the file did.
+    pub(super) failed: Option<(OpId, Request)>,
+    /// What a raw call of a task met last that the device has to absorb, and when the twin learned
+    /// of it.
+    pub(super) absorbable: Option<(Tick, &'static str)>,
 }
 
 /// A failed sync that somebody has to be told of.
@@ -39,6 +44,29 @@ pub(super) struct FailedSync {
 }
 
 impl DeviceState {
+    /// Why an error that nothing explains is wrong, in words, where that does not depend on the
+    /// request. `absorbable` is what the device has met and has to absorb.
+    pub(super) fn lacks(&self, error: DeviceError, absorbable: Option<&str>) -> String {
+        let lacks = match (error, absorbable) {
+            (DeviceError::Closed, _) if self.closing.is_none() => "the device had not been closed",
+            (DeviceError::SyncFailed, _) if self.sync_failing => {
+                "reads go on after a failed sync (clause 6)"
+            }
+            (DeviceError::SyncFailed, _) => "no sync had failed",
+            (_, Some(what)) => {
+                return format!("the device has to absorb {what}, which was injected (clause 7)");
+            }
+            _ => "no fault explains it",
+        };
+        match self.failed.filter(|_| !self.sync_failing) {
+            Some((op, request)) => format!(
+                "{lacks}, and the device has to stay usable after {} #{op} has failed (clause 7)",
+                request.name()
+            ),
+            None => lacks.to_owned(),
+        }
+    }
+
     /// `op` was dropped: perhaps it was the one to be told of a failed sync.
     pub(super) fn dropped(&mut self, op: OpId) {
         let was_there = |it: &FailedSync| it.in_flight.as_ref().is_some_and(|it| it.contains(&op));
@@ -124,7 +152,7 @@ impl Obligation<'_> {
             )),
             (Err(error), None) => Err(Violation::new(
                 Kind::SpuriousError,
-                format!("{name} failed although nothing had gone wrong: {error}"),
+                format!("{name} failed although {}: {error}", self.lacks(error)),
             )),
             (Err(error), Some((_, reason))) => Err(Violation::new(
                 Kind::WrongError,
@@ -161,6 +189,23 @@ impl Obligation<'_> {
         }
         let error = self.evidence.errors.first()?;
         Some((Kind::ErrorSwallowed, Reason::FileFailed(*error)))
+    }
+
+    /// Why an error that nothing explains is wrong, in words.
+    fn lacks(&self, error: DeviceError) -> String {
+        let met = self.state.absorbable.filter(|&(at, _)| at >= self.began);
+        let absorbable = self.evidence.absorbable.or(met.map(|(_, what)| what));
+        let lacks = match error {
+            DeviceError::ReadOnly if self.read_only => "a read-only device refuses only changes",
+            DeviceError::ReadOnly => "the device was opened for writing",
+            DeviceError::Misaligned { .. } => "the request is aligned",
+            DeviceError::OutOfRange { .. } => "the request lies inside the device",
+            DeviceError::Closed if self.request == Request::Close => {
+                "a device may be closed twice (clause 4)"
+            }
+            _ => return self.state.lacks(error, absorbable),
+        };
+        lacks.to_owned()
     }
 
     /// Whether there is a reason for this very error.

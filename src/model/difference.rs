@@ -6,7 +6,7 @@ use std::fmt;
 /// Bytes of a line.
 const LINE: usize = 16;
 
-/// At most so many lines are kept.
+/// At most this many lines are kept.
 const LINES: usize = 8;
 
 /// How a sector differs from the legal content that is nearest to it.

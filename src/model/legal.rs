@@ -10,7 +10,8 @@
 //! operations that overlap in time, either order is legal.
 
 use super::payload::{self, OpId};
-use super::version::{Doubt, FIRST, Leaves, NEVER, Tick, Times, UNKNOWN, Version, newest_match};
+use super::version::newest_match;
+use super::version::{Doubt, FIRST, Leaves, NEVER, Sighting, Tick, Times, UNKNOWN, Version};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -37,6 +38,9 @@ struct Lists {
     changed: Vec<u64>,
     /// Operations whose futures were dropped and that may still land.
     adrift: Vec<OpId>,
+    /// What settled whether the data of an operation is there that had not succeeded, or that a
+    /// crash may have lost. Only for sentences: nothing is judged by it.
+    sightings: Vec<Sighting>,
 }
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
@@ -70,6 +74,7 @@ impl LegalSets {
         self.lists.unsettled.clear();
         self.lists.changed.clear();
         self.lists.adrift.clear();
+        self.lists.sightings.clear();
         self.times.truncate(1);
         self.sectors.clear(|sectors| {
             for sector in sectors {
@@ -81,6 +86,11 @@ impl LegalSets {
 
     pub(super) fn times(&self, op: OpId) -> Times {
         self.times.get(op as usize).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// What settled whether the data of operations is there, in order.
+    pub(super) fn sightings(&self) -> &[Sighting] {
+        &self.lists.sightings
     }
 
     pub(super) fn begin(&mut self, op: OpId, now: Tick) {
@@ -257,6 +267,10 @@ impl LegalSets {
             if version.resembles(&seen) || times(version).ended > began {
                 continue;
             }
+            if version.hidden == NEVER && !(completed && times(version).succeeded) {
+                let (seen, unseen) = (seen.op, version.op);
+                self.lists.sightings.push(Sighting { sector: number, seen, unseen, at: now });
+            }
             // Of a dropped write that never landed: since it was dropped.
             let over = times(version).ended.min(times(version).dropped);
             let since = ended.map_or(now, |ended| ended.max(over));
@@ -337,6 +351,10 @@ impl LegalSets {
             leaves: kept.leaves,
             ..one
         });
+        for version in versions.iter().filter(|version| !version.resembles(&seen)) {
+            let (seen, unseen) = (seen.op, version.op);
+            self.lists.sightings.push(Sighting { sector: number, seen, unseen, at: 0 });
+        }
         versions.clear();
         versions.push(kept);
         versions[0].uncover();

@@ -19,6 +19,7 @@ mod answer;
 mod clause;
 mod device;
 mod difference;
+mod fate;
 mod legal;
 mod naming;
 mod payload;

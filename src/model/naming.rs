@@ -1,6 +1,7 @@
 //! What to call a sector that holds what it must not.
 
 use super::difference::Difference;
+use super::fate::Account;
 use super::payload::{self, Content};
 use super::request::Request;
 use super::twin::Twin;
@@ -16,7 +17,8 @@ impl Twin {
     ) -> Result<(), Violation> {
         let Some(first) = findings.first() else { return Ok(()) };
         let kind = self.name(first, false);
-        Err(Violation { kind, sentence: format!("{what} {kind}: {first}"), findings })
+        let Account { found, reason } = self.account(first, kind, false);
+        Err(Violation { kind, sentence: format!("{what} {found}: {first}{reason}"), findings })
     }
 
     pub(super) fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {

@@ -2,6 +2,7 @@
 
 use super::answer::DeviceState;
 use super::clause::Clause;
+use super::fate::Account;
 use super::naming::expected;
 use super::payload::{Content, OpId};
 use super::promises::Promises;
@@ -9,6 +10,7 @@ use super::request::{Evidence, Request};
 use super::twin::{FINDINGS, Twin, UNSPECIFIED};
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
+use crate::device::DeviceError;
 use std::ops::Range;
 
 impl Twin {
@@ -91,6 +93,13 @@ impl Twin {
         self.wrong_data(format_args!("reading back what was written gave"), findings)
     }
 
+    /// With nothing under way the device fails to be read, and no fault explains it.
+    pub fn unreadable(&self, error: DeviceError) -> Violation {
+        let lacks = self.state.lacks(error, None);
+        let sentence = format!("reading back failed although {lacks}: {error}");
+        Violation::new(Kind::SpuriousError, sentence)
+    }
+
     /// The device is open again and reads `data` from sector `first` on.
     ///
     /// # Errors
@@ -129,16 +138,13 @@ impl Twin {
         }
         let Some(first) = findings.first() else { return Ok(()) };
         let kind = self.name(first, true);
-        let promise = match kind {
-            Kind::DurabilityLost => self.promise(first).unwrap_or_default(),
-            _ => String::new(),
-        };
-        let sentence = format!("after the crash, {kind}: {first}{promise}");
+        let Account { found, reason } = self.account(first, kind, true);
+        let sentence = format!("after the crash, {found}: {first}{reason}");
         Err(Violation { kind, sentence, findings })
     }
 
     /// Why nothing older than what is legal may be there, in words.
-    fn promise(&self, finding: &Finding) -> Option<String> {
+    pub(super) fn promise(&self, finding: &Finding) -> Option<String> {
         let named = finding.expected.iter().filter_map(|expected| match *expected {
             Expected::Written(op) | Expected::Trimmed(op) => Some(op),
             Expected::Zeros | Expected::Anything(_) => None,

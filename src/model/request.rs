@@ -146,6 +146,8 @@ pub struct Evidence<'a> {
     pub causes: &'a [Cause],
     /// Failures that no request may have told of yet: of a flusher, say.
     pub owed: &'a [DeviceError],
+    /// What its raw calls met that the device has to absorb, in words: `EINTR`. Only for sentences.
+    pub absorbable: Option<&'static str>,
     /// The medium has silently harmed something, so that a device with checksums may fail.
     pub harmed: bool,
     /// Sectors that the kernel left torn under this request and refused to mend.

@@ -15,4 +15,5 @@ mod promises;
 mod protocol;
 mod reads;
 mod reference;
+mod sentences;
 mod trims;

@@ -32,9 +32,9 @@ impl Turns {
         self.claims.push(Claim { op, bytes, given: false });
     }
 
-    /// `op` has got its buffer, of a heap of so many bytes. Then the memory of all who asked before
-    /// is set aside, whether they know of it yet or not: together it has to fit the heap. How a
-    /// heap rounds sizes up is not counted, so that no heap that serves in order is accused.
+    /// `op` has got its buffer, from a heap of `heap` bytes. Then the memory of all who asked
+    /// before is set aside, whether they know of it yet or not: together it has to fit the heap.
+    /// How a heap rounds sizes up is not counted, so that no heap that serves in order is accused.
     pub(super) fn given(&mut self, op: OpId, heap: u64) -> Result<(), Violation> {
         let at = self.claims.iter().position(|claim| claim.op == op);
         let at = at.unwrap_or_else(|| panic!("#{op} got a buffer that it had not asked for"));
@@ -68,12 +68,12 @@ impl Turns {
 }
 
 impl Twin {
-    /// `op` asks for a buffer of so many bytes, and may have to wait.
+    /// `op` asks for a buffer of `bytes` bytes, and may have to wait.
     pub fn asked(&mut self, op: OpId, bytes: u64) {
         self.turns.asked(op, bytes);
     }
 
-    /// The buffer that `op` had [asked](Self::asked) for was given to it, of a heap of so many
+    /// The buffer that `op` had [asked](Self::asked) for was given to it, from a heap of `heap`
     /// bytes.
     ///
     /// # Errors

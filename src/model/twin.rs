@@ -2,6 +2,7 @@
 
 use super::answer::{DeviceState, FailedSync, Obligation};
 use super::clause::{Checks, Clause};
+use super::fate::Fate;
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId};
 use super::promises::{Containment, Promises};
@@ -54,6 +55,7 @@ pub struct Twin {
 pub(super) struct Entry {
     pub(super) request: Request,
     pub(super) changes: Range<u64>,
+    pub(super) fate: Fate,
 }
 
 /// In [`Twin::seen`], a sector whose content is unspecified.
@@ -67,7 +69,8 @@ impl Twin {
     ///
     /// `promises` are those of the device; `salt` tells this run's contents from any other's.
     pub fn new(geometry: Geometry, read_only: bool, promises: Promises, salt: u64) -> Self {
-        let nothing = Entry { request: Request::Flush, changes: 0..0 };
+        let fate = Fate::Succeeded;
+        let nothing = Entry { request: Request::Flush, changes: 0..0, fate };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
@@ -179,7 +182,7 @@ impl Twin {
             let nothing = self.log[0].clone();
             self.log.resize(op as usize + 1, nothing);
         }
-        self.log[op as usize] = Entry { request, changes };
+        self.log[op as usize] = Entry { request, changes, fate: Fate::Open };
         self.in_flight.push(op);
         if request == Request::Close {
             self.state.closing.get_or_insert(op);
@@ -209,6 +212,7 @@ impl Twin {
         evidence: &Evidence<'_>,
     ) -> Result<(), Violation> {
         self.land(op);
+        self.log[op as usize].fate = Fate::of(&outcome);
         let began = self.legal.times(op).began;
         let now = self.tick();
         let dropped = !matches!(outcome, Outcome::Answered { .. });
@@ -225,10 +229,7 @@ impl Twin {
             self.legal.sync_failed(now);
         }
         if let Some(at) = evidence.escaped {
-            let size = self.geometry.size();
-            let sentence =
-                format!("{} touched byte {at} of the file, past its {size}", request.name());
-            return Err(Violation::new(Kind::RangeEscaped, sentence));
+            return Err(self.escaped(request, at));
         }
         if !self.promises.own_calls {
             self.unmendable(op, evidence);
@@ -271,6 +272,16 @@ impl Twin {
         }
     }
 
+    /// A request touched the file outside the range of the device, at this byte.
+    fn escaped(&self, request: Request, at: u64) -> Violation {
+        let (name, size) = (request.name(), self.geometry.size());
+        let sentence = format!(
+            "{name} touched byte {at} of the file, past the end of the device, which has {size} \
+             bytes"
+        );
+        Violation::new(Kind::RangeEscaped, sentence)
+    }
+
     /// A sync has failed beneath a device that does not promise to make its own calls. It was made
     /// by the request `by`, or by a task of the device's.
     pub fn sync_failed(&mut self, by: Option<OpId>, error: DeviceError) {
@@ -294,6 +305,12 @@ impl Twin {
     /// anything shows in what a crash leaves.
     pub fn directory_sync_failed(&mut self) {
         self.state.sync_failing = true;
+    }
+
+    /// A raw call of a task of the device's has met `what`, which the device has to absorb. Only
+    /// for sentences: nothing is judged by it.
+    pub fn absorbs(&mut self, what: &'static str) {
+        self.state.absorbable = Some((self.now, what));
     }
 
     /// Reads got something else of these sectors than what had been written, without a sign. What a
@@ -344,18 +361,22 @@ impl Twin {
         self.checks.count(clause, 1);
         obligation.judge(result, due)?;
         // What a raw call of its own returned is no news of any other.
-        if let Err(error) = result
-            && !evidence.errors.contains(&error)
-        {
+        if let Err(error) = result {
             let certain = obligation.tells_of_sync(error);
-            self.state.told(op, error, certain, self.now);
+            if !evidence.errors.contains(&error) {
+                self.state.told(op, error, certain, self.now);
+            }
+            let of_file = matches!(error, DeviceError::Io { .. } | DeviceError::WriteZero);
+            if of_file && !certain && evidence.sync_error.is_none() {
+                self.state.failed = Some((op, self.log[op as usize].request));
+            }
         }
         Ok(())
     }
 
     /// A write or trim has ended.
     fn change_ended(&mut self, op: OpId, result: Result<(), DeviceError>, evidence: &Evidence<'_>) {
-        let Entry { request, changes } = self.log[op as usize].clone();
+        let Entry { request, changes, .. } = self.log[op as usize].clone();
         match result {
             Ok(()) => {
                 if !self.misread.is_empty() {

@@ -115,6 +115,19 @@ pub(super) struct Doubt {
     pub(super) last: Tick,
 }
 
+/// Somebody saw one version in a sector and so not another. That settles which of the two is there,
+/// where one is of an operation that had not succeeded, or a crash had left either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sighting {
+    pub(super) sector: u64,
+    /// Who left what was seen; 0 for what was there first.
+    pub(super) seen: OpId,
+    /// Who left what was not seen.
+    pub(super) unseen: OpId,
+    /// When the read ended; 0 where the sector was read back after a crash.
+    pub(super) at: Tick,
+}
+
 /// What every sector holds at first.
 pub(super) const FIRST: Version = Version {
     op: 0,

@@ -9,9 +9,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A read showed older data, and the newer is there (clause 2).
+    /// A read showed older data, or that of a write that had not succeeded although something else
+    /// was settled since; what is due is there (clauses 2 and 3).
     Stale,
-    /// A read showed older data, and the newer is nowhere (clause 2).
+    /// As [`Stale`](Self::Stale), but what is due is nowhere (clauses 2 and 3).
     Lost,
     /// A sector held data that was meant for another sector, or its own is in another.
     Misdirected,
@@ -21,13 +22,14 @@ pub enum Kind {
     NeverWritten,
     /// A sector held nothing that was ever written.
     Corrupt,
-    /// After a crash a sector held less than was promised to be durable (clause 4).
+    /// After a crash a sector held less than was promised to be durable, or the data of a write
+    /// that had not succeeded although something else was durable (clauses 3 and 4).
     DurabilityLost,
     /// A write survived a crash, and one from before a barrier in between did not (clause 5).
     OrderingViolated,
     /// The file failed, and the device said `Ok` (clause 7).
     ErrorSwallowed,
-    /// The device failed, and nothing had gone wrong (clause 7).
+    /// The device failed, and no fault explains it (clause 7).
     SpuriousError,
     /// The device failed with an error other than the one that had occurred (clause 7).
     WrongError,
@@ -35,8 +37,8 @@ pub enum Kind {
     PoisonIgnored,
     /// A bad request was said to be `Ok` (clause 1).
     RequestNotRejected,
-    /// The device changed what it was not asked to: past its end, or beside what it trimmed
-    /// (clauses 1 and 8).
+    /// The device touched what it was not asked to: the file past the end of the device, or sectors
+    /// beside those that it was to trim (clauses 1 and 8).
     RangeEscaped,
     /// Nothing could go on, or it went on for ever.
     Hang,
@@ -44,11 +46,11 @@ pub enum Kind {
     Panic,
     /// A transfer buffer never came back (clause 10).
     LeakedBuffer,
-    /// The device says that it is another than the one that was opened: larger or smaller, or
-    /// writable (clause 1).
+    /// The device describes itself otherwise than it was opened: with another size, or as writable
+    /// (clause 1).
     Misdescribed,
-    /// A transfer buffer was given to one before whom others were waiting, or more of them than the
-    /// heap holds (clause 10).
+    /// A request got a transfer buffer although others had waited for longer, or more memory was
+    /// given out than the heap has (clause 10).
     BufferOutOfTurn,
     /// A device that promises a clean close left a task, or made a raw call, after it (clause 4).
     OutlivesClose,

@@ -47,7 +47,10 @@ pub(super) fn parse_bug(name: &str) -> Result<&'static ZooDevice, String> {
 }
 
 pub(super) fn parse_legal(name: &str) -> Result<DeviceArg, String> {
-    let device: DeviceArg = name.parse()?;
+    let legal = || zoo::catalogue().filter(|entry| !entry.is_bug()).map(|entry| entry.name);
+    let names = || ["file"].into_iter().chain(legal()).collect::<Vec<_>>().join(", ");
+    let unknown = |_| format!("no legal device is called \"{name}\"; there are {}", names());
+    let device: DeviceArg = name.parse().map_err(unknown)?;
     let is_bug = device.0.is_some_and(ZooDevice::is_bug);
     let bug = || format!("{name} is a planted bug; see blocktwin bugs {name}");
     Some(device).filter(|_| !is_bug).ok_or_else(bug)

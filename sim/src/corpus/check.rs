@@ -38,7 +38,10 @@ impl Directory {
     pub(super) fn all(root: &Path) -> anyhow::Result<Vec<Self>> {
         let count = root.join(COUNT);
         let recorded = fs::read_to_string(&count);
-        let recorded = recorded.with_context(|| format!("{}: cannot be read", count.display()))?;
+        let recorded = recorded.with_context(|| {
+            let count = count.display();
+            format!("{count}: cannot be read, and every corpus has one: it counts the files")
+        })?;
         let directory = |line: &str| {
             let parts = line.split_once(' ').map(|(name, number)| (name, number.trim().parse()));
             let Some((name, Ok(least))) = parts else {

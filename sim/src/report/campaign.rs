@@ -24,7 +24,7 @@ const PAGES: usize = 32;
 pub(crate) fn prepare(args: &RunArgs) -> anyhow::Result<()> {
     let Some(path) = &args.report else { return Ok(()) };
     let file = File::options().create(true).append(true).open(path);
-    file.map(drop).with_context(|| format!("{}: not written", path.display()))
+    file.map(drop).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// Writes the page that `args` ask for, and beside it one of what diverged.
@@ -61,7 +61,7 @@ pub(crate) fn write(
     );
     let title = format!("campaign of {} scenarios", grouped(stats.scenarios));
     let page = page::of_parts(&title, &body, "{}", &[page::COPY]);
-    fs::write(path, page).with_context(|| format!("{}: not written", path.display()))
+    fs::write(path, page).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// A failure, and its own page.

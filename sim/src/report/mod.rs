@@ -64,7 +64,7 @@ impl Shown<'_> {
     ) -> anyhow::Result<Report> {
         let report = self.run(runner).context("the scenario cannot be run")?;
         let page = page::of_run(self, &report);
-        fs::write(path, page).with_context(|| format!("{}: not written", path.display()))?;
+        fs::write(path, page).with_context(|| format!("{}: cannot be written", path.display()))?;
         Ok(report)
     }
 

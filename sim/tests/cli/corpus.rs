@@ -139,9 +139,9 @@ fn bad_requests_are_refused() {
 fn a_text_is_no_fuzz_input() {
     let place = Place::new();
     place.file("README.md", "# Something\n\nthat somebody means to be read.\n");
-    assert_no_scenario(&place, "README.md", "a text, so no fuzz input");
+    assert_no_scenario(&place, "README.md", "this is text and not a fuzz input");
     let import = ["corpus", "import", "README.md"];
-    assert_refused(&place, &import, &["README.md: a text, so no fuzz input"]);
+    assert_refused(&place, &import, &["README.md: this is text and not a fuzz input"]);
     // A fuzzer begins with the likes of this.
     place.file("short", "\n");
     place.run(&["replay", "short"]).with_code(0);

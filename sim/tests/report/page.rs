@@ -126,7 +126,10 @@ fn what_cannot_be_reported_is_told_in_one_line() {
     let place = Place::new();
     for (arguments, reason) in [
         (vec!["report", "missing.ron"], "missing.ron: cannot be opened"),
-        (vec!["report", "--seed", "1", "-o", "no/such/place.html"], "place.html: not written"),
+        (
+            vec!["report", "--seed", "1", "-o", "no/such/place.html"],
+            "place.html: cannot be written",
+        ),
     ] {
         let output = place.run(&arguments, 2);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -153,5 +156,5 @@ fn a_campaign_that_finds_something_has_a_page_of_it_too() {
 fn a_page_that_cannot_be_written_is_told_before_a_campaign_begins() {
     let place = Place::new();
     let output = place.run(&["run", "--for", "1h", "--report", "no/where.html"], 2);
-    assert!(String::from_utf8(output.stderr).unwrap().contains("where.html: not written"));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("where.html: cannot be written"));
 }

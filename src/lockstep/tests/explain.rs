@@ -105,3 +105,34 @@ fn what_is_long_is_cut_short() {
     assert!(explained.contains("\n41 operations:\n") && explained.contains("\n  and 9 more\n"));
     assert!(explained.contains("\nthe last 24 of "), "{explained}");
 }
+
+/// What the device did before is not pushed out by the many reads of a recovery.
+#[test]
+fn of_many_reads_of_a_recovery_a_few_are_shown() {
+    let write = Op::Write { offset: 3584, length: 512, fua: false };
+    let lost = faulty(write, FaultKind::LostWrite);
+    let crash = Step::new(Op::Crash(CrashPolicy::All));
+    let mut scenario = scenario(vec![lost, Step::new(Op::Flush), crash]);
+    scenario.device.heap = 512;
+    let Report { verdict: Verdict::Diverged(divergence), trace, .. } = diverges(&scenario) else {
+        panic!("it should diverge");
+    };
+    let explained = Explanation::new(&scenario, &divergence, &trace).to_string();
+    let (_, events) = explained.split_once("\nthe last ").expect("events");
+    let parts = ["pwrite", "(fault: lost-write)", "flush", "power fails", " more like these\n"];
+    let places = parts.map(|part| events.find(part).unwrap_or_else(|| panic!("{events}")));
+    assert!(places.is_sorted() && events.ends_with("\n        DIVERGED"), "{events}");
+    assert!(events.lines().count() < trace.len(), "{events}");
+}
+
+#[test]
+fn the_raw_calls_of_what_met_a_fault_are_shown() {
+    let elsewhere = Op::Write { offset: 3072, length: 512, fua: false };
+    let read = Op::Read { offset: 0, length: 2048 };
+    let between = [read; 4].map(Step::new);
+    let steps = [faulty(elsewhere, FaultKind::Eio)].into_iter().chain(between);
+    let explained = explanation(steps.chain([faulty(read, FaultKind::BitFlip(0))]).collect());
+    assert!(explained.contains("\nraw calls beneath #1, write:\n"), "{explained}");
+    assert!(explained.contains("\nraw calls beneath #6, read:\n"), "{explained}");
+    assert!(!explained.contains("\nraw calls beneath #2, "), "{explained}");
+}

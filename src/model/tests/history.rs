@@ -176,6 +176,12 @@ impl History {
         self
     }
 
+    /// A raw call of a task meets what the device has to absorb.
+    pub(super) fn absorbs(mut self, what: &'static str) -> Self {
+        self.twin.absorbs(what);
+        self
+    }
+
     /// Reads have got something silently wrong of a sector.
     pub(super) fn misread(mut self, sector: u64) -> Self {
         self.twin.misread(&[sector]);

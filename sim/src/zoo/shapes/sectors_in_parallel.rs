@@ -15,7 +15,6 @@ use blocktwin::model::Promises;
 use blocktwin::scenario::{Accepts, DeviceSpec};
 use futures::future::{join_all, try_join_all};
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
@@ -37,7 +36,7 @@ pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
         "parallel-gives-up",
         ShortIo,
         Some(Bug::GivesUp),
-        "one last attempt for a request, and not for each sector that is torn"
+        "a last attempt for the first sector of a request, and not for each that is torn"
     ),
     device!(
         Parallel,
@@ -63,8 +62,7 @@ struct Sectors {
 }
 
 impl Sectors {
-    /// `tried` tells whether the request has had a last attempt at a torn sector.
-    async fn write_sector(&self, offset: u64, data: &[u8], tried: &AtomicBool) -> Answer {
+    async fn write_sector(&self, offset: u64, data: &[u8], is_first: bool) -> Answer {
         let mut torn = false;
         let failure = loop {
             match self.disk.file.write_at(data, offset).await {
@@ -75,7 +73,7 @@ impl Sectors {
                 Err(error) => break error.into(),
             }
         };
-        if torn && !(tried.swap(true, Ordering::Relaxed) && self.bug == Some(Bug::GivesUp)) {
+        if torn && (is_first || self.bug != Some(Bug::GivesUp)) {
             self.try_once_more(offset, data).await;
         }
         Err(failure)
@@ -99,11 +97,10 @@ impl Store for Sectors {
     }
 
     async fn write(&self, offset: u64, data: &[u8]) -> Answer {
-        let tried = AtomicBool::new(false);
         let offsets = (offset..).step_by(self.disk.sector);
         let writes = offsets
             .zip(data.chunks(self.disk.sector))
-            .map(|(offset, sector)| self.write_sector(offset, sector, &tried));
+            .map(|(at, sector)| self.write_sector(at, sector, at == offset));
         if self.bug == Some(Bug::ErrorCancelsOthers) {
             return try_join_all(writes).await.map(drop);
         }

@@ -82,6 +82,8 @@ struct ByRename(Option<Bug>);
 struct MapFile {
     world: World,
     latch: Latch,
+    /// The map that was seen under its name last.
+    seen: Vec<u8>,
     bug: Option<Bug>,
 }
 
@@ -99,6 +101,9 @@ impl Commit for MapFile {
         if self.bug == Some(Bug::TruncatedInPlace) {
             return self.overwrite(map).await;
         }
+        if self.bug == Some(Bug::SeenIsDurable) && self.seen == map {
+            return Ok(());
+        }
         let file = create_anew(&self.world, NEW_MAP).await?;
         write_full(&file, map, 0).await?;
         if self.bug != Some(Bug::RenamedUnsynced) {
@@ -108,6 +113,7 @@ impl Commit for MapFile {
             self.latch.sync_directory(&self.world).await?;
         }
         retry(|| self.world.rename(NEW_MAP, MAP)).await?;
+        map.clone_into(&mut self.seen);
         match self.bug {
             Some(Bug::DirectoryNotSynced | Bug::DirectorySyncedFirst) => Ok(()),
             _ => self.latch.sync_directory(&self.world).await,
@@ -128,11 +134,10 @@ impl Subject for ByRename {
         let latch = Latch::default();
         let mut map = vec![0; map_length(spec)];
         read_full(&retry(|| world.open(MAP)).await?, &mut map, 0).await?;
-        let mut file = MapFile { world: world.clone(), latch: latch.clone(), bug: self.0 };
-        if self.0 != Some(Bug::SeenIsDurable) {
-            // The rename that is seen may never have become durable.
-            file.commit(&map).await?;
-        }
+        let (world_of_map, seen) = (world.clone(), map.clone());
+        let mut file = MapFile { world: world_of_map, latch: latch.clone(), seen, bug: self.0 };
+        // The rename that is seen may never have become durable.
+        file.commit(&map).await?;
         let bug = if let Some(Bug::Shadow(bug)) = self.0 { Some(bug) } else { None };
         let shadow = Shadow::new(world.disk()?, 0, spec, (file, &map), latch.clone(), bug);
         Shell::new(shadow, world, spec, latch)
