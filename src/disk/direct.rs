@@ -7,6 +7,7 @@ use super::state::{Descriptor, RawCall, State};
 use rustix::io::Errno;
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 
 /// A read or write through a direct descriptor that the kernel refused, because its offset or its
 /// length was not a multiple of the file's alignment. That is the device's mistake, and excuses
@@ -39,31 +40,31 @@ impl fmt::Display for Misaligned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Direct {
     /// What offsets and lengths have to be multiples of, in bytes: a power of two.
-    alignment: u64,
+    alignment: NonZeroU64,
 }
 
 impl Direct {
     pub(super) fn new(alignment: u64) -> Self {
-        assert!(
-            alignment.is_power_of_two(),
-            "direct I/O is aligned to {alignment} bytes; it must be a power of two"
-        );
+        let aligned = NonZeroU64::new(alignment).filter(|it| it.is_power_of_two());
+        let Some(alignment) = aligned else {
+            panic!("direct I/O is aligned to {alignment} bytes; it must be a power of two");
+        };
         Self { alignment }
     }
 
     pub(super) fn alignment(self) -> u64 {
-        self.alignment
+        self.alignment.get()
     }
 
     fn is_aligned(self, bytes: u64) -> bool {
-        bytes.is_multiple_of(self.alignment)
+        bytes.is_multiple_of(self.alignment())
     }
 
     /// How a call that would meet `kind` meets it, if it can. The disk transfers whole sectors, so
     /// that nothing stops or tears inside one, and the caller can go on with an aligned call. There
     /// is no page to be written back later.
     fn adapt(self, kind: FaultKind, offset: u64, sector_size: usize) -> Option<FaultKind> {
-        let unit = self.alignment.max(sector_size as u64);
+        let unit = self.alignment().max(sector_size as u64);
         let whole = |most: u32| {
             let end = offset.saturating_add(most.into()) / unit * unit;
             u32::try_from(end.saturating_sub(offset)).ok().filter(|&count| count > 0)
@@ -84,6 +85,7 @@ impl State {
     /// # Errors
     ///
     /// `EINVAL`, of a call that has been entered in the journal and is over.
+    #[inline]
     pub(super) fn inject_transfer(
         &mut self,
         caller: Caller,
@@ -98,6 +100,7 @@ impl State {
         }
     }
 
+    #[cold]
     fn inject_direct(
         &mut self,
         caller: Caller,
@@ -117,7 +120,7 @@ impl State {
             return Ok(fault.and_then(adapt));
         }
         let length = length as u64;
-        let alignment = direct.alignment;
+        let alignment = direct.alignment();
         self.refuse_misaligned(caller, Misaligned { call, offset, length, alignment });
         let (new_name, result, fault) = (0, Err(Errno::INVAL.raw_os_error()), None);
         self.record(RawCall { caller, call, name, new_name, offset, length, result, fault });

@@ -43,6 +43,13 @@ struct Lists {
     sightings: Vec<Sighting>,
 }
 
+impl Lists {
+    #[cold]
+    fn note_sighting(&mut self, sector: u64, (seen, unseen): (OpId, OpId), at: Tick) {
+        self.sightings.push(Sighting { sector, seen, unseen, at });
+    }
+}
+
 /// The legal sets of a whole device; memory grows with the sectors touched.
 #[derive(Debug)]
 pub(super) struct LegalSets {
@@ -268,8 +275,7 @@ impl LegalSets {
                 continue;
             }
             if version.hidden == NEVER && !(completed && times(version).succeeded) {
-                let (seen, unseen) = (seen.op, version.op);
-                self.lists.sightings.push(Sighting { sector: number, seen, unseen, at: now });
+                self.lists.note_sighting(number, (seen.op, version.op), now);
             }
             // Of a dropped write that never landed: since it was dropped.
             let over = times(version).ended.min(times(version).dropped);
@@ -352,8 +358,7 @@ impl LegalSets {
             ..one
         });
         for version in versions.iter().filter(|version| !version.resembles(&seen)) {
-            let (seen, unseen) = (seen.op, version.op);
-            self.lists.sightings.push(Sighting { sector: number, seen, unseen, at: 0 });
+            self.lists.note_sighting(number, (seen.op, version.op), 0);
         }
         versions.clear();
         versions.push(kept);

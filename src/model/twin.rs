@@ -273,6 +273,7 @@ impl Twin {
     }
 
     /// A request touched the file outside the range of the device, at this byte.
+    #[cold]
     fn escaped(&self, request: Request, at: u64) -> Violation {
         let (name, size) = (request.name(), self.geometry.size());
         let sentence = format!(
