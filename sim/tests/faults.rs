@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 37] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 38] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),

@@ -28,7 +28,6 @@ enum Bug {
     Naive,
     FailedSyncUnheard,
     CloseWaitsForNothing,
-    PunchUnordered,
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
@@ -59,13 +58,6 @@ pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
         Concurrency,
         Some(Bug::CloseWaitsForNothing),
         "a ring torn down with calls under way, as after cancelled reads: classic"
-    ),
-    device!(
-        CompletionPool,
-        "completion-pool-punch-unordered",
-        Concurrency,
-        Some(Bug::PunchUnordered),
-        "a discard is only a hint, so nobody waits for it: a cancelled one erases a newer write"
     ),
 ];
 
@@ -191,9 +183,7 @@ impl BackingFile for Pool {
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
         let bytes = offset..offset + length;
-        let ordered = self.bug != Some(Bug::PunchUnordered);
-        let punch = |file: SimFile| async move { file.punch_hole(offset, length).await };
-        self.call(bytes, ordered, punch).await
+        self.call(bytes, true, |file| async move { file.punch_hole(offset, length).await }).await
     }
 }
 
