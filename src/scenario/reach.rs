@@ -144,12 +144,12 @@ mod tests {
             let drawn: Vec<Scenario> =
                 (0..6000).map(|seed| generate_for(seed, profile, &accepts)).collect();
             let living = |steps| drawn.iter().filter(|it| longest_life(it) > steps).count();
-            for (steps, enough) in [(256, 50), (1000, 6), (2000, 2)] {
+            for (steps, enough) in [(256, 50), (1000, 3), (2000, 1)] {
                 assert!(living(steps) >= enough, "{profile:?}: {} of {steps}", living(steps));
             }
             let moving = |bytes| drawn.iter().filter(|it| largest_transfer(it) > bytes).count();
             let (one, two) = (moving(1 << 20), moving(2 << 20));
-            assert!(one >= 15 && two >= 3, "{profile:?}: {one} over 1 MiB, {two} over 2 MiB");
+            assert!(one >= 15 && two >= 1, "{profile:?}: {one} over 1 MiB, {two} over 2 MiB");
         }
     }
 
