@@ -40,7 +40,7 @@ const CONTENTS: &[Kind] = &[
 ];
 
 /// The mistake made for each kind of fault.
-const CASES: [(FaultClass, Mistake, &[Kind]); 37] = [
+const CASES: [(FaultClass, Mistake, &[Kind]); 38] = [
     (
         FaultClass::Interrupted,
         Mistake::Renames(FaultKind::Interrupted, FaultKind::Eio),
@@ -129,6 +129,11 @@ const CASES: [(FaultClass, Mistake, &[Kind]); 37] = [
         Mistake::Renames(FaultKind::Edquot, FaultKind::Eio),
         &[Kind::WrongError],
     ),
+    (
+        FaultClass::SizeLimit,
+        Mistake::Renames(FaultKind::Efbig, FaultKind::Eio),
+        &[Kind::WrongError],
+    ),
 ];
 
 /// Lies of the medium that a device is held to, if that is asked for.
@@ -177,6 +182,7 @@ fn kind_of(class: FaultClass) -> Option<FaultKind> {
         FaultClass::PunchUnsupported => FaultKind::PunchUnsupported,
         FaultClass::SyncEnospc => FaultKind::SyncEnospc(Dirty::Dropped),
         FaultClass::SyncEdquot => FaultKind::SyncEdquot(Dirty::Kept),
+        FaultClass::SizeLimit => FaultKind::SizeLimit(100),
         FaultClass::Dropped
         | FaultClass::DroppedUnpolled
         | FaultClass::DroppedAwake

@@ -1,5 +1,6 @@
 //! What each raw call does to the files.
 
+use super::direct::Direct;
 use super::directory::{FileId, NameId};
 use super::fault::{Call, Dirty, FaultKind};
 use super::operations::{Caller, as_cause};
@@ -181,6 +182,10 @@ impl State {
             Err(misaligned) => return (Err(misaligned), None),
         };
         let file = of.file;
+        let fault = match fault {
+            None if self.size_limit.is_none() => None,
+            fault => self.limit_size(caller, of, offset, data.len(), fault),
+        };
         let refused = Self::refuse(fault).and_then(|()| check_range(offset, data.len()));
         // An interruption refuses nothing: whoever absorbs it may still succeed.
         let interrupted = fault == Some(FaultKind::Interrupted);
@@ -195,9 +200,12 @@ impl State {
             self.land(caller, file, data, offset, landed);
         }
         let result = refused.map(|()| {
-            let (count, fault) = match fault {
+            let (count, effect) = match fault {
                 _ if takes_nothing => (0, fault),
                 Some(FaultKind::ShortWrite(most)) => self.short_write(data, offset, most),
+                Some(FaultKind::SizeLimit(fits)) => {
+                    (fits as usize, Some(FaultKind::ShortWrite(fits)))
+                }
                 _ => (data.len(), fault),
             };
             if count > 0 {
@@ -206,7 +214,10 @@ impl State {
                 let owners = self.owners(caller);
                 let inode = self.file(file);
                 inode.undo.begin_call(call);
-                inode.write(&owners, &data[..count], offset, fault);
+                inode.write(&owners, &data[..count], offset, effect);
+            }
+            if matches!(fault, Some(FaultKind::SizeLimit(_))) {
+                self.refuse_at_limit(caller, file, offset + count as u64);
             }
             count
         });
@@ -214,6 +225,45 @@ impl State {
         let length = data.len() as u64;
         let done = Done { caller, call: Call::Write, name, offset, length, fault };
         self.answer(&done, 0, result, |&count| count as u64)
+    }
+
+    /// The fault of a write, if it would pass the limit of the file's size: what fits before that.
+    #[cold]
+    fn limit_size(
+        &mut self,
+        caller: Caller,
+        of: Descriptor,
+        offset: u64,
+        length: usize,
+        fault: Option<FaultKind>,
+    ) -> Option<FaultKind> {
+        match fault {
+            None if self.operations.calm => return None,
+            None => {}
+            Some(FaultKind::SizeLimit(fits)) => {
+                self.size_limit = Some((of.file, offset.saturating_add(fits.into())));
+            }
+            _ => return fault,
+        }
+        let (limited, limit) = self.size_limit?;
+        if limited != of.file || limit >= offset.saturating_add(length as u64) {
+            return None;
+        }
+        let limit = match of.direct {
+            None if self.may_tear() => limit,
+            direct => limit - limit % Direct::unit(direct, self.sector_size),
+        };
+        let fits = u32::try_from(limit.saturating_sub(offset)).unwrap_or(u32::MAX);
+        let kind = FaultKind::SizeLimit(fits);
+        self.injected(caller, kind);
+        Some(kind)
+    }
+
+    /// A write was stopped at the limit of the file's size. Nobody gets the sector there whole, so
+    /// it is an attempt at it like one that is refused.
+    fn refuse_at_limit(&mut self, caller: Caller, file: FileId, limit: u64) {
+        let (op, size) = (self.rules.own_calls.then_some(caller.op), self.sector_size as u64);
+        self.file(file).refuse_torn(op, limit / size * size, size);
     }
 
     /// A write that is to fail has landed: of its sectors those whose bit is set in `landed`.
@@ -246,8 +296,7 @@ impl State {
     /// not stop inside one, or nobody is there to mend it. Never nothing.
     fn short_write(&self, data: &[u8], offset: u64, most: u32) -> (usize, Option<FaultKind>) {
         let most = data.len().min(most as usize);
-        let mended = self.rules.own_calls || self.operations.under_way().next().is_some();
-        if self.rules.odd_short_writes && mended {
+        if self.may_tear() {
             return (most, Some(FaultKind::ShortWrite(0)));
         }
         let size = self.sector_size as u64;
@@ -256,6 +305,12 @@ impl State {
             Ok(count @ 1..) => (count, None),
             _ => (data.len(), None),
         }
+    }
+
+    /// Whether a write may stop inside a sector now.
+    fn may_tear(&self) -> bool {
+        let mended = self.rules.own_calls || self.operations.under_way().next().is_some();
+        self.rules.odd_short_writes && mended
     }
 
     pub(super) fn punch(

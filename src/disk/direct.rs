@@ -56,6 +56,11 @@ impl Direct {
         self.alignment.get()
     }
 
+    /// What transfers stop at multiples of, in bytes, where they stop at no odd byte.
+    pub(super) fn unit(direct: Option<Self>, sector_size: usize) -> u64 {
+        direct.map_or(1, Self::alignment).max(sector_size as u64)
+    }
+
     fn is_aligned(self, bytes: u64) -> bool {
         bytes.is_multiple_of(self.alignment())
     }
@@ -64,7 +69,7 @@ impl Direct {
     /// that nothing stops or tears inside one, and the caller can go on with an aligned call. There
     /// is no page to be written back later.
     fn adapt(self, kind: FaultKind, offset: u64, sector_size: usize) -> Option<FaultKind> {
-        let unit = self.alignment().max(sector_size as u64);
+        let unit = Self::unit(Some(self), sector_size);
         let whole = |most: u32| {
             let end = offset.saturating_add(most.into()) / unit * unit;
             u32::try_from(end.saturating_sub(offset)).ok().filter(|&count| count > 0)

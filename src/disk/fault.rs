@@ -112,6 +112,11 @@ pub enum FaultKind {
     Edquot,
     /// `EFBIG` from a write or truncation, without effect.
     Efbig,
+    /// A limit of the file's size (`RLIMIT_FSIZE`) this many bytes into the write that meets it:
+    /// until the device is opened again, whoever writes to this file is stopped there, and a write
+    /// that begins there or further on gets `EFBIG`. Under a device that does not ask for writes to
+    /// stop inside a sector, the limit is where that sector begins.
+    SizeLimit(u32),
     /// `EIO` from a write, which has landed all the same: of its sectors those whose bit is set,
     /// counted in order and modulo 64.
     EioLanded(u64),
@@ -248,11 +253,13 @@ pub enum FaultClass {
     DroppedUnpolled,
     /// A future dropped between a wake-up and the poll that would have followed.
     DroppedAwake,
+    /// [`FaultKind::SizeLimit`]
+    SizeLimit,
 }
 
 impl FaultClass {
     /// Every class, in the order of their definition.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Interrupted,
         Self::ShortRead,
         Self::ShortWrite,
@@ -290,6 +297,7 @@ impl FaultClass {
         Self::SyncEdquot,
         Self::DroppedUnpolled,
         Self::DroppedAwake,
+        Self::SizeLimit,
     ];
 
     /// Whether a device cannot know of it; see [`FaultKind::is_silent`].
@@ -344,6 +352,7 @@ impl FaultClass {
             Self::SyncEdquot => "sync-edquot",
             Self::DroppedUnpolled => "future-never-polled",
             Self::DroppedAwake => "future-dropped-awake",
+            Self::SizeLimit => "size-limit",
         }
     }
 }
@@ -362,6 +371,7 @@ impl FaultKind {
             Self::EnospcStays => FaultClass::EnospcStays,
             Self::Edquot => FaultClass::Edquot,
             Self::Efbig => FaultClass::Efbig,
+            Self::SizeLimit(_) => FaultClass::SizeLimit,
             Self::WriteZero => FaultClass::WriteZero,
             Self::WriteZeroStays => FaultClass::WriteZeroStays,
             Self::EioLanded(_) => FaultClass::EioLanded,
@@ -404,6 +414,7 @@ impl FaultKind {
                 matches!(call, Call::Write | Call::Punch | Call::Create | Call::Rename)
             }
             Self::Efbig => matches!(call, Call::Write | Call::SetLength),
+            Self::SizeLimit(fits) => call == Call::Write && (fits as usize) < length,
             Self::WriteZero
             | Self::WriteZeroStays
             | Self::WritebackFailed
@@ -437,7 +448,8 @@ impl FaultKind {
             Self::ReadOnlyStays => Errno::ROFS,
             Self::Again => Errno::AGAIN,
             Self::PunchUnsupported => Errno::OPNOTSUPP,
-            Self::Efbig => Errno::FBIG,
+            // What fits before the limit is written, and nobody is told of the limit.
+            Self::Efbig | Self::SizeLimit(0) => Errno::FBIG,
             _ => return None,
         };
         Some(errno.raw_os_error())
@@ -487,7 +499,11 @@ impl FaultKind {
     pub fn stays(self) -> bool {
         matches!(
             self,
-            Self::EnospcStays | Self::WriteZeroStays | Self::EioStays | Self::ReadOnlyStays
+            Self::EnospcStays
+                | Self::WriteZeroStays
+                | Self::EioStays
+                | Self::ReadOnlyStays
+                | Self::SizeLimit(_)
         )
     }
 

@@ -431,8 +431,12 @@ impl State {
             !kind.is_delay() && applies && meets(kind)
         });
         let kind = self.lasting(fault, call, length);
-        // The others are met later, if the operation lives to see it.
-        if let Some(kind) = kind.filter(|kind| !kind.fails_sync() && !kind.is_elsewhere()) {
+        // The others are met later, if the operation lives to see it; a limit of the size is met
+        // where the bytes are written.
+        let now = |kind: &FaultKind| {
+            !kind.fails_sync() && !kind.is_elsewhere() && kind.class() != FaultClass::SizeLimit
+        };
+        if let Some(kind) = kind.filter(now) {
             self.injected(caller, kind);
         }
         kind
@@ -460,6 +464,8 @@ impl State {
         match fault {
             None if nothing_lasts || self.operations.calm => {}
             Some(FaultKind::EnospcFor(calls)) => self.full_for = calls,
+            // It depends on the place of a write: see `limit_size`.
+            Some(FaultKind::SizeLimit(_)) => {}
             Some(kind) if kind.stays() => self.stays = Some(kind),
             Some(FaultKind::PunchUnsupported) => self.cannot_punch = true,
             None if self.cannot_punch && call == Call::Punch => {

@@ -72,6 +72,8 @@ pub(super) struct State {
     pub(super) full_for: u32,
     /// A fault that every call meets that can, until the device is opened again.
     pub(super) stays: Option<FaultKind>,
+    /// A file's size is limited to so many bytes, until the device is opened again.
+    pub(super) size_limit: Option<(FileId, u64)>,
     /// Hole punching is not supported, as has turned out.
     pub(super) cannot_punch: bool,
     medium: Medium,
@@ -103,6 +105,7 @@ impl State {
             names,
             full_for: 0,
             stays: None,
+            size_limit: None,
             cannot_punch: false,
             medium,
             calls: 0,
@@ -126,6 +129,7 @@ impl State {
         self.told.clear();
         self.names().reset();
         (self.full_for, self.stays, self.cannot_punch) = (0, None, false);
+        self.size_limit = None;
         self.operations.clear();
         self.journal.clear();
         self.watch = None;
@@ -230,7 +234,7 @@ impl State {
 
     /// The device was closed and dropped, and will be opened again. The machine runs on.
     pub(super) fn reopened(&mut self) {
-        self.stays = None;
+        (self.stays, self.size_limit) = (None, None);
         self.operations.reopened();
         (self.closed, self.stray) = (false, None);
     }
@@ -260,7 +264,7 @@ impl State {
             return CrashReport { lost: 0, unsynced };
         }
         self.operations.crash();
-        (self.full_for, self.stays) = (0, None);
+        (self.full_for, self.stays, self.size_limit) = (0, None, None);
         (self.closed, self.stray) = (false, None);
         let mut outcome = match &*self.files {
             [only] if self.directory.calls().next().is_none() => only.undo.outcome(policy),

@@ -8,9 +8,11 @@ use super::{Accepts, DeviceSpec, DropOn, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario,
 use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
+use length::ends_service;
 
 mod device;
 mod faults;
+mod length;
 
 #[cfg(test)]
 mod pinned;
@@ -87,6 +89,7 @@ const DRAWS: [Draw; 10] = [
 const LARGEST_TRIM: u64 = 256 << 10;
 
 /// What one scenario does, and how often.
+#[derive(Clone)]
 struct Swarm {
     /// How often each of [`DRAWS`] is drawn, relative to the others.
     weights: [u32; DRAWS.len()],
@@ -101,6 +104,11 @@ struct Swarm {
     spots: Vec<u64>,
     /// Most blocks of an operation.
     longest: u64,
+    /// Most operations are that large.
+    large: bool,
+    /// How many steps there are, and how many of them before the device is first opened again.
+    steps: u64,
+    open_for: u64,
     /// Crashes do what is beyond the contract.
     hostile: bool,
 }
@@ -136,8 +144,9 @@ pub fn generate(seed: u64, profile: Profile) -> Scenario {
 /// ```
 pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario {
     let mut generator = Generator::new(seed, accepts);
-    let device = generator.device(profile);
-    let swarm = generator.swarm(profile, &device);
+    let large = generator.large();
+    let device = generator.device(profile, large);
+    let swarm = generator.swarm(profile, &device, large);
     let mut scenario = Scenario {
         version: VERSION,
         note: String::new(),
@@ -169,7 +178,12 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn swarm(&mut self, profile: Profile, device: &DeviceSpec) -> Swarm {
+    /// Whether the scenario is about large transfers.
+    fn large(&mut self) -> bool {
+        self.rng.chance(1, 320)
+    }
+
+    fn swarm(&mut self, profile: Profile, device: &DeviceSpec, large: bool) -> Swarm {
         let accepts = self.accepts;
         let rng = &mut self.rng;
         let usual: [u32; DRAWS.len()] = match profile {
@@ -205,7 +219,7 @@ impl<'a> Generator<'a> {
         let places = [0, last, end_of_file.min(last), last / 2, (1 << 32) / 512, 0];
         let spots = (0..rng.between(1, 3)).map(|_| (*rng.pick(&places)).min(last)).collect();
         let heavy = profile == Profile::Heavy;
-        Swarm {
+        let mut swarm = Swarm {
             weights,
             faults: if kinds.is_empty() {
                 0
@@ -225,19 +239,22 @@ impl<'a> Generator<'a> {
                 *rng.pick(&[1, 2, 4, 8, 32])
             },
             hostile: profile == Profile::Hostile,
-        }
+            large: false,
+            steps: 0,
+            open_for: 0,
+        };
+        self.stretch(&mut swarm, device, large);
+        swarm
     }
 
     fn steps(&mut self, swarm: &Swarm, device: &DeviceSpec) -> Vec<Step> {
-        let count = match self.rng.weighted(&[2000, 40, 1]) {
-            0 => self.rng.between(8, 96),
-            1 => self.rng.between(97, 600),
-            _ => self.rng.between(601, 5000),
-        };
+        let while_open = (swarm.open_for > 0).then(|| swarm.while_open());
         let (mut steps, mut trimmed) = (Vec::new(), 0);
         // Once the device refuses everything, it is soon opened again.
         let mut reopen_in = None;
-        for _ in 0..count {
+        for at in 0..swarm.steps {
+            let stays_open = while_open.as_ref().filter(|_| at < swarm.open_for);
+            let swarm = stays_open.unwrap_or(swarm);
             let due = reopen_in == Some(0);
             reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
             let mut step = if due { self.revival(swarm) } else { self.step(swarm, device) };
@@ -249,8 +266,10 @@ impl<'a> Generator<'a> {
                     step.op = Op::Flush;
                 }
             }
-            let lasts = |fault: &Fault| fault.kind.fails_sync() || fault.kind.stays();
-            let failed = step.faults.iter().any(lasts);
+            if stays_open.is_some() {
+                step.faults.retain(|fault| !ends_service(fault));
+            }
+            let failed = step.faults.iter().any(ends_service);
             if (failed || step.op == Op::Close) && reopen_in.is_none() {
                 reopen_in = Some(self.rng.below(6));
             }
@@ -350,7 +369,8 @@ impl<'a> Generator<'a> {
         let rng = &mut self.rng;
         let heap = u64::from(device.heap / device.block_size);
         let longest = swarm.longest.min(device.block_count).min(heap.next_power_of_two());
-        let length = match rng.weighted(&[8, 6, 2, 1]) {
+        let lengths = if swarm.large { [6, 4, 6, 1] } else { [8, 6, 2, 1] };
+        let length = match rng.weighted(&lengths) {
             0 => 1,
             1 => rng.between(1, longest),
             2 => longest,

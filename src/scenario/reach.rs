@@ -101,7 +101,8 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Profile, generate_for};
+    use crate::disk::Fault;
+    use crate::scenario::{Profile, Step, generate_for};
 
     #[test]
     fn every_landmark_is_reached() {
@@ -116,6 +117,39 @@ mod tests {
                 "{profile:?}: {reach:?}"
             );
             assert!(reach.clients == 16 && reach.steps > 600, "{profile:?}: {reach:?}");
+        }
+    }
+
+    /// The most steps in a row that leave the device open.
+    fn longest_life(scenario: &Scenario) -> usize {
+        let ends = |step: &Step| {
+            let opens = matches!(step.op, Op::Close | Op::Reopen | Op::Crash(_));
+            let fails = |fault: &Fault| fault.kind.fails_sync() || fault.kind.stays();
+            opens || step.crash_at.is_some() || step.faults.iter().any(fails)
+        };
+        scenario.steps.split(ends).map(<[Step]>::len).max().unwrap_or(0)
+    }
+
+    /// Bytes of the largest transfer for which the heap has room.
+    fn largest_transfer(scenario: &Scenario) -> u64 {
+        let mut alone = Reach::default();
+        alone.note(scenario);
+        alone.transfer.min(scenario.device.heap.into())
+    }
+
+    #[test]
+    fn enough_scenarios_are_long_without_an_end_or_large() {
+        let accepts = Accepts::file_backed();
+        for profile in Profile::ALL {
+            let drawn: Vec<Scenario> =
+                (0..6000).map(|seed| generate_for(seed, profile, &accepts)).collect();
+            let living = |steps| drawn.iter().filter(|it| longest_life(it) > steps).count();
+            for (steps, enough) in [(256, 50), (1000, 3), (2000, 1)] {
+                assert!(living(steps) >= enough, "{profile:?}: {} of {steps}", living(steps));
+            }
+            let moving = |bytes| drawn.iter().filter(|it| largest_transfer(it) > bytes).count();
+            let (one, two) = (moving(1 << 20), moving(2 << 20));
+            assert!(one >= 15 && two >= 1, "{profile:?}: {one} over 1 MiB, {two} over 2 MiB");
         }
     }
 

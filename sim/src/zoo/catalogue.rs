@@ -1,13 +1,15 @@
 //! What lives in the zoo, class by class.
 
 use super::Variant::{
-    Bounds, Cache, Calls, Contention, Direct, FairLock, Headers, LockOutlivesCrash, Plain,
+    Bounds, Cache, Calls, Contention, Direct, FairLock, Headers, Limits, LockOutlivesCrash, Plain,
     PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
 };
 use super::fair_lock::Bug as F;
 use super::{Class, ZooDevice};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
-use super::{headers::Bug as H, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S};
+use super::{
+    headers::Bug as H, limits::Bug as L, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S,
+};
 use super::{real_file::Way, write_back::Bug as W};
 
 /// The entry of that name.
@@ -61,6 +63,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "the kernel reports to one caller only; the other one's sync is Ok";
         "checkpoint-taken-for-flush" Sequences(Q::CheckpointTakenForFlush),
             "a flush skipped after a checkpoint, which was to have synced everything";
+        "sequence-of-8-bits" Limits(L::SequenceWraps),
+            "`newer than` without wrap-around: a generation in a byte is older after 256 writes";
     }
     Ordering {
         "barrier-no-op" Syncs(S::BarrierNoOp),
@@ -85,6 +89,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "resumed at an odd byte: std's write_all_at";
         "no-last-attempt" Plain(Some(P::NoLastAttempt)),
             "an error after a short write leaves a sector torn";
+        "stuck-write-believed" Plain(Some(P::StuckIsDone)),
+            "a bounded retry loop that ends in success when its attempts are used up: classic";
         "short-read-ignored" Calls(C::ShortReadIgnored),
             "the count of pread(2) not looked at: classic";
         "short-read-is-eof" Calls(C::ShortReadIsEndOfFile),
@@ -169,6 +175,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "close that is not idempotent";
         "four-blocks-cut-short" Bounds(B::FourBlocksCutShort),
             "wrong on lengths of exactly N blocks: classic";
+        "cut-at-one-mebibyte" Limits(L::CutAtMebibyte),
+            "a request cut to what one bio or iovec takes (256 pages), and the rest never sent";
         "trim-clamped" Bounds(B::TrimClamped),
             "a trim past the end cut to fit";
         "trim-one-too-many" Bounds(B::TrimOneTooMany),
@@ -215,6 +223,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "reads that go past a dirty cache: O_DIRECT beside buffered I/O";
     }
     Concurrency {
+        "ring-loses-last" Limits(L::RequestLost(1024)),
+            "a ring that loses the entry at which it wraps around: off by one, classic";
         "shared-cursor" Calls(C::SharedCursor),
             "lseek and read instead of pread: classic";
         "page-unlocked" Contention(T::PageUnlocked),

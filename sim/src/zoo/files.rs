@@ -66,6 +66,18 @@ pub(super) async fn write_full(
     Ok(())
 }
 
+/// How often in a row a device lets a write stop inside the same sector before it asks why.
+pub(super) const STUCK_LIMIT: u32 = 16;
+
+/// Why the kernel stops every write at `offset`, inside a sector: only a call that begins there is
+/// told.
+pub(super) async fn why_stuck(file: &impl BackingFile, data: &[u8], offset: u64) -> DeviceError {
+    match file.write_at(data, offset).await {
+        Ok(_) => DeviceError::WriteZero,
+        Err(error) => error.into(),
+    }
+}
+
 /// The syncs of all files of a device, and of the directory: none after one has failed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latch(Arc<SyncLatch>);

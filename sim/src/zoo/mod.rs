@@ -15,6 +15,7 @@ mod contention;
 mod fair_lock;
 mod files;
 mod headers;
+mod limits;
 mod memory;
 mod plain;
 mod real_file;
@@ -45,6 +46,7 @@ enum Variant {
     Contention(contention::Bug),
     FairLock(Option<fair_lock::Bug>),
     Headers(headers::Bug),
+    Limits(limits::Bug),
     Cache(Option<cache::Bug>),
     WriteBack(Option<write_back::Bug>),
     Plain(Option<plain::Bug>),
@@ -218,6 +220,7 @@ impl Subject for BugSubject {
             Variant::Contention(bug) => wrap(contention::Contention::new(inner, bug, buffers)),
             Variant::FairLock(bug) => wrap(fair_lock::InTurn::new(inner, bug)),
             Variant::Headers(bug) => wrap(headers::Headers::new(inner, bug, memory)),
+            Variant::Limits(bug) => wrap(limits::Limits::new(inner, bug)),
             Variant::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
             Variant::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
             Variant::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),

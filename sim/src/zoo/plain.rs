@@ -1,6 +1,6 @@
 //! A device over a file, written anew in as few lines as do, for bugs inside its loops.
 
-use super::files::{DeafLatch, Latch, retry};
+use super::files::{DeafLatch, Latch, STUCK_LIMIT, retry, why_stuck};
 use super::wrapper::Answer;
 use blocktwin::device::{
     BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
@@ -20,6 +20,7 @@ pub(super) enum Bug {
     WriteResumedInSector,
     WriteResumedPastSector,
     NoLastAttempt,
+    StuckIsDone,
     ReadResumedAtStart,
     EintrLoopsForever,
     FailedSyncForgotten,
@@ -106,19 +107,26 @@ impl Plain {
     }
 
     async fn write_all(&self, offset: u64, data: &[u8]) -> Answer {
-        let (mut done, mut end) = (0, 0);
+        let (mut done, mut end, mut stuck) = (0, 0, 0);
         while done < data.len() {
             let from = if self.bug == Some(Bug::WriteResumedFromStart) { 0 } else { done };
             let left = &data[from..from + (data.len() - done)];
             let failure = match self.write_at(left, offset + done as u64).await {
                 Ok(0) => DeviceError::WriteZero,
+                Ok(_) if stuck == STUCK_LIMIT && self.bug == Some(Bug::StuckIsDone) => break,
+                Ok(count) if stuck == STUCK_LIMIT => {
+                    end = done + count;
+                    why_stuck(&self.file, &data[end..], offset + end as u64).await
+                }
                 Ok(count) => {
+                    let before = done;
                     end = done + count;
                     done = match self.bug {
                         Some(Bug::WriteResumedInSector) => end,
                         Some(Bug::WriteResumedPastSector) => end.next_multiple_of(self.sector()),
                         _ => end - end % self.sector(),
                     };
+                    stuck = if done == before { stuck + 1 } else { 0 };
                     continue;
                 }
                 Err(error) => error.into(),
@@ -131,13 +139,14 @@ impl Plain {
         Ok(())
     }
 
-    /// One more attempt at the sector that is torn, until it is whole or refused. A failure in
-    /// here is not the one to report.
+    /// One more attempt at the sector that is torn, until it is whole, refused or stuck. A failure
+    /// in here is not the one to report.
     async fn finish_sector(&self, sector: &[u8], offset: u64) {
-        let mut torn = true;
-        while torn {
+        for _ in 0..STUCK_LIMIT {
             let written = self.write_at(sector, offset).await;
-            torn = written.is_ok_and(|count| (1..sector.len()).contains(&count));
+            if !written.is_ok_and(|count| (1..sector.len()).contains(&count)) {
+                return;
+            }
         }
     }
 

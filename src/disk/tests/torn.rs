@@ -185,3 +185,40 @@ fn a_killed_process_leaves_its_torn_sectors_torn() {
     disk.crash(CrashPolicy::All);
     assert_eq!(bytes(&disk), torn());
 }
+
+#[test]
+fn a_limit_of_the_size_stops_every_write_until_the_device_is_opened_again() {
+    let disk = disk();
+    disk.begin(OP, &first(FaultKind::SizeLimit(STOP)));
+    let whole = || as_op(&disk, OP, disk.file().write_at(&[7; 4 * SECTOR], at(1)));
+    assert_eq!(whole().unwrap(), STOP as usize);
+    assert_eq!(bytes(&disk), torn());
+    // However often, and whoever tries.
+    for _ in 0..20 {
+        assert_eq!(resume(&disk, OP, 2).unwrap(), STOP as usize - SECTOR);
+    }
+    let limit = at(1) + u64::from(STOP);
+    for offset in [limit, at(4)] {
+        assert_errno(as_op(&disk, OP, disk.file().write_at(&[7; 9], offset)), Errno::FBIG);
+    }
+    // What ends before the limit is written.
+    assert_eq!(as_op(&disk, OP, disk.file().write_at(&[7; SECTOR], at(1))).unwrap(), SECTOR);
+    let report = disk.end(OP, false);
+    assert_eq!(report.met.len(), 23);
+    assert_eq!(report.unmendable.as_slice(), [2], "nobody gets that sector whole");
+    disk.reopened();
+    write(&disk, 1, &[7; 4]);
+}
+
+#[test]
+fn a_sector_at_the_limit_is_excused_once_it_was_tried_again() {
+    for (tries, excused) in [(0, false), (1, true), (5, true)] {
+        let disk = disk();
+        disk.begin(OP, &first(FaultKind::SizeLimit(STOP)));
+        as_op(&disk, OP, disk.file().write_at(&[7; 4 * SECTOR], at(1))).unwrap();
+        for _ in 0..tries {
+            resume(&disk, OP, 1).unwrap();
+        }
+        assert_eq!(disk.end(OP, false).unmendable.is_empty(), !excused, "{tries} more tries");
+    }
+}

@@ -279,3 +279,16 @@ fn a_crash_decides_over_all_files_and_entries() {
     }
     assert_eq!(outcomes.len(), 8, "{outcomes:?}");
 }
+
+#[test]
+fn a_limit_is_at_the_start_of_a_sector_where_no_write_may_stop_inside_one() {
+    let disk = empty(promises_nothing());
+    let faults = [Fault { call: 1, kind: FaultKind::SizeLimit(700) }];
+    in_world(&disk, OP, &faults, async |world: World| {
+        let file = world.create("file").await.unwrap();
+        assert_eq!(file.write_at(&[7; 2048], 0).await.unwrap(), 512);
+        assert_errno(file.write_at(&[7; 1024], 512).await, Errno::FBIG);
+        let other = world.create("other").await.unwrap();
+        assert_eq!(other.write_at(&[7; 2048], 0).await.unwrap(), 2048, "it is of one file");
+    });
+}

@@ -278,6 +278,11 @@ fn kinds(kind: FaultKind) -> Vec<FaultKind> {
             simpler.extend(with(calls, FaultKind::EnospcFor));
             simpler
         }
+        FaultKind::SizeLimit(fits) => {
+            let mut simpler = vec![FaultKind::Efbig];
+            simpler.extend(with(fits, FaultKind::SizeLimit));
+            simpler
+        }
         FaultKind::EioLanded(_) => {
             vec![FaultKind::Eio, FaultKind::EioLanded(1), FaultKind::EioLanded(u64::MAX)]
         }

@@ -19,7 +19,7 @@ const EIO_STAYS: u8 = 0x47;
 /// Three each: kept, dropped, and partly written.
 const SYNC_ENOSPC: u8 = 0x48;
 const SYNC_EDQUOT: u8 = 0x4b;
-const AFTER_SYNC_EDQUOT: u8 = 0x4e;
+const SIZE_LIMIT: u8 = 0x4e;
 const FIRST_MAPPED: u8 = LAST_KIND + 1;
 const LAST_FAULT: u8 = 0x3f;
 
@@ -59,9 +59,10 @@ fn kind_of(code: u8, parameter: u64) -> Option<FaultKind> {
         SYNC_ENOSPC..SYNC_EDQUOT => {
             return Some(FaultKind::SyncEnospc(dirty(code - SYNC_ENOSPC, parameter)));
         }
-        SYNC_EDQUOT..AFTER_SYNC_EDQUOT => {
+        SYNC_EDQUOT..SIZE_LIMIT => {
             return Some(FaultKind::SyncEdquot(dirty(code - SYNC_EDQUOT, parameter)));
         }
+        SIZE_LIMIT => return Some(FaultKind::SizeLimit(count)),
         _ => return None,
     };
     let few = if parameter <= FEW { low(parameter) } else { low(parameter % FEW) };
@@ -130,6 +131,7 @@ pub(super) fn numbers(kind: FaultKind) -> (u8, u64) {
         FaultKind::LateReturn(steps) => (13, steps.into()),
         FaultKind::Edquot => (14, 0),
         FaultKind::Efbig => (15, 0),
+        FaultKind::SizeLimit(fits) => (SIZE_LIMIT, fits.into()),
         FaultKind::BitFlip(bit) => (16, bit.into()),
         FaultKind::LostWrite => (17, 0),
         FaultKind::MisdirectedWrite(sectors) => (18, bits(sectors)),

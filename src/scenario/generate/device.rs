@@ -1,6 +1,7 @@
 //! Which device a scenario has.
 
 use super::super::{DeviceSpec, LANDMARKS, Trim};
+use super::length::LARGE;
 use super::{Generator, Profile};
 
 /// Most blocks of a device that is neither small nor at a landmark.
@@ -9,16 +10,20 @@ const MEDIUM: u64 = 1 << 13;
 impl Generator<'_> {
     /// Draws a device. Each draw is mapped to what is accepted before the next one, which may
     /// depend on it.
-    pub(super) fn device(&mut self, profile: Profile) -> DeviceSpec {
+    pub(super) fn device(&mut self, profile: Profile, large: bool) -> DeviceSpec {
         let accepts = self.accepts;
         let rng = &mut self.rng;
-        let sector_size = accepts.sector_for(if rng.chance(1, 8) { 4096 } else { 512 });
-        let block_size = accepts.block_for(sector_size, rng.weighted(&[4, 1, 1, 3]));
-        let small = match profile {
-            _ if profile.has_landmarks() => rng.chance(7, 8),
-            _ => true,
+        // What is to take large transfers has large blocks half of the time.
+        let few_blocks = large && rng.chance(1, 2);
+        let native = rng.chance(1, if few_blocks { 2 } else { 8 });
+        let sector_size = accepts.sector_for(if native { 4096 } else { 512 });
+        let bits = match large {
+            true if few_blocks => 3,
+            true => rng.weighted(&[0, 1, 1, 3]),
+            false => rng.weighted(&[4, 1, 1, 3]),
         };
-        let block_count = self.block_count(small, block_size);
+        let block_size = accepts.block_for(sector_size, bits);
+        let block_count = self.block_count(profile, large, block_size);
         let rng = &mut self.rng;
         let size = block_count * u64::from(block_size);
         let file_length = match rng.weighted(&[5, 1, 1, 1]) {
@@ -39,6 +44,10 @@ impl Generator<'_> {
             1 => 256,
             _ => 2048,
         };
+        let heap_blocks = match large {
+            true => (2 * LARGE).div_ceil(block_size.into()),
+            false => heap_blocks,
+        };
         let heap = accepts.heap_for(block_size, heap_blocks * u64::from(block_size));
         let trim = *rng.pick(&[Trim::Scribble, Trim::Scribble, Trim::PunchHole, Trim::Ignore]);
         let trim = accepts.trim_for(trim);
@@ -57,11 +66,14 @@ impl Generator<'_> {
     }
 
     /// How many blocks the device has: a few more than the fewest, or now and then as many as a
-    /// device of several sectors of metadata has, or the most; or as many as make a landmark, if
-    /// that is accepted.
-    fn block_count(&mut self, small: bool, block_size: u32) -> u64 {
+    /// device of several sectors of metadata has, or the most; or as many as make a landmark, or
+    /// are large transfers, if that is accepted.
+    fn block_count(&mut self, profile: Profile, large: bool, block_size: u32) -> u64 {
         let (counts, rng) = (self.accepts.counts(block_size), &mut self.rng);
-        let drawn = if small {
+        let small = !profile.has_landmarks() || rng.chance(7, 8);
+        let drawn = if large {
+            rng.between(LARGE, 2 * LARGE).div_ceil(block_size.into())
+        } else if small {
             let most = *rng.pick(&[4, 8, 16, 64]);
             rng.between(1, most)
         } else {

@@ -9,8 +9,9 @@ fn generators() -> impl Iterator<Item = (Generator<'static>, Swarm, DeviceSpec)>
     let of = |profile| (0..1000).map(move |seed| (profile, seed));
     Profile::ALL.into_iter().flat_map(of).map(|(profile, seed)| {
         let mut generator = Generator::new(seed, &ANYTHING);
-        let device = generator.device(profile);
-        let swarm = generator.swarm(profile, &device);
+        let large = generator.large();
+        let device = generator.device(profile, large);
+        let swarm = generator.swarm(profile, &device, large);
         (generator, swarm, device)
     })
 }

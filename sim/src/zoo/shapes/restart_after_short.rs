@@ -7,6 +7,7 @@
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{STUCK_LIMIT, why_stuck};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::file::BackingFile;
@@ -61,16 +62,22 @@ struct Data {
 }
 
 impl Data {
-    /// Writes `data` in one call, however often that has to begin anew. Tells whether one was
-    /// short.
+    /// Writes `data` in one call, which begins anew until the kernel seems to be stuck. Tells
+    /// whether one was short.
     async fn attempt(&self, offset: u64, data: &[u8], short: &mut bool) -> Answer {
-        let (mut skipped, mut total) = (0, 0);
+        let (mut skipped, mut total, mut attempts) = (0, 0, 0);
         loop {
             match self.disk.file.write_at(data, offset + skipped).await {
                 Ok(0) => return Err(DeviceError::WriteZero),
                 Ok(count) if count == data.len() => return Ok(()),
+                Ok(count) if attempts == STUCK_LIMIT => {
+                    *short = false;
+                    let at = offset + skipped + count as u64;
+                    return Err(why_stuck(&self.disk.file, &data[count..], at).await);
+                }
                 Ok(count) => {
                     *short = true;
+                    attempts += 1;
                     total += count;
                     if self.bug == Some(Bug::WrongOffset) {
                         skipped += count as u64;

@@ -7,6 +7,7 @@
 use super::in_place::{self, InPlace};
 use super::shell::{Answer, Shell, Store};
 use crate::zoo::ZooDevice;
+use crate::zoo::files::{STUCK_LIMIT, why_stuck};
 use blocktwin::device::DeviceError;
 use blocktwin::disk::World;
 use blocktwin::file::BackingFile;
@@ -63,12 +64,16 @@ struct Sectors {
 
 impl Sectors {
     async fn write_sector(&self, offset: u64, data: &[u8], is_first: bool) -> Answer {
-        let mut torn = false;
+        let (mut torn, mut stuck) = (false, 0);
         let failure = loop {
             match self.disk.file.write_at(data, offset).await {
                 Ok(0) => break DeviceError::WriteZero,
                 Ok(count) if count == data.len() => return Ok(()),
-                Ok(_) => torn = true,
+                Ok(count) if stuck == STUCK_LIMIT => {
+                    let (rest, at) = (&data[count..], offset + count as u64);
+                    break why_stuck(&self.disk.file, rest, at).await;
+                }
+                Ok(_) => (torn, stuck) = (true, stuck + 1),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => break error.into(),
             }
@@ -79,9 +84,9 @@ impl Sectors {
         Err(failure)
     }
 
-    /// Until it is whole, or refused.
+    /// Until it is whole, refused or stuck.
     async fn try_once_more(&self, offset: u64, data: &[u8]) {
-        loop {
+        for _ in 0..STUCK_LIMIT {
             match self.disk.file.write_at(data, offset).await {
                 Ok(count) if count > 0 && count < data.len() => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
