@@ -60,10 +60,9 @@ pub(super) struct State {
     pub(super) sector_size: usize,
     pub(super) rules: Rules,
     /// By number; numbers are not given twice in a run, so that a file lives on without a name.
-    /// Boxed, as they are handed on from run to run.
-    pub(super) files: Vec<Box<Inode>>,
+    pub(super) files: Vec<Inode>,
     /// Kept for the next run.
-    spare: Vec<Box<Inode>>,
+    spare: Vec<Inode>,
     pub(super) directory: Directory,
     /// Of each descriptor, which failures of writing back it has been told of.
     told: Vec<u64>,
@@ -165,10 +164,10 @@ impl State {
         let mut file = self.spare.pop().unwrap_or_else(|| {
             let backing = self.medium.backing(self.files.is_empty());
             // Whatever happens to this file is worthless.
-            Box::new(Inode::new(backing.unwrap_or_else(|error| {
+            Inode::new(backing.unwrap_or_else(|error| {
                 backed = Err(error);
                 Backing::Memory
-            })))
+            }))
         });
         file.reset(self.sector_size);
         file.note_medium_error(backed);
@@ -250,8 +249,7 @@ impl State {
     }
 
     fn has_unsynced(&self) -> bool {
-        let changed =
-            |file: &Box<Inode>| file.undo.calls().next().is_some() || !file.torn.is_empty();
+        let changed = |file: &Inode| file.undo.calls().next().is_some() || !file.torn.is_empty();
         self.directory.calls().next().is_some() || self.files.iter().any(changed)
     }
 

@@ -6,6 +6,7 @@
 
 use super::{Accepts, DeviceSpec, DropOn, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario, Step, VERSION};
 use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
+use crate::model::Request;
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
 use length::ends_service;
@@ -347,6 +348,9 @@ impl<'a> Generator<'a> {
 
     /// Drops the future of a step: at a suspension, after a wake-up, or before the first poll.
     fn drop_future(&mut self, device: &DeviceSpec, step: &mut Step) {
+        if self.accepts.makes_many_calls() && self.drop_before_the_effect(step) {
+            return;
+        }
         step.drop_at = Some(self.suspensions());
         let drawn = self.crash.weighted(&[8, 6, 1]);
         if drawn == 0 {
@@ -358,6 +362,21 @@ impl<'a> Generator<'a> {
         if sooner.dropped().is_some_and(|class| self.accepts.takes_drop(class)) {
             *step = sooner;
         }
+    }
+
+    /// Now and then a change is dropped while its first raw call is delayed. If a task makes that
+    /// call, it lands when newer requests have been served.
+    fn drop_before_the_effect(&mut self, step: &mut Step) -> bool {
+        let is_change = step.op.request().is_some_and(Request::is_change);
+        let steps = u32::try_from(self.crash.between(6, 20)).unwrap_or(6);
+        let kind = FaultKind::Latency(steps);
+        let drawn = self.crash.chance(1, 3) && is_change && step.faults.is_empty();
+        let applies = drawn && self.accepts.takes_fault(kind);
+        if applies {
+            step.faults.push(Fault { call: 0, kind });
+            step.drop_at = Some(u32::try_from(self.crash.between(2, 4)).unwrap_or(2));
+        }
+        applies
     }
 
     fn suspensions(&mut self) -> u32 {

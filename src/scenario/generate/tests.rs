@@ -34,7 +34,7 @@ fn a_request_that_is_meant_to_be_bad_is_bad() {
         let geometry = device.geometry().unwrap();
         for _ in 0..20 {
             let op = generator.bad(&swarm, &device);
-            let (offset, length) = op.request().and_then(crate::model::Request::span).unwrap();
+            let (offset, length) = op.request().and_then(Request::span).unwrap();
             // What the device could serve, were its heap not too small, is refused by the heap.
             let refused = geometry.check(offset, length).is_err();
             assert!(refused || length > u64::from(device.heap), "{op:?} {device:?}");

@@ -28,6 +28,7 @@ enum Bug {
     Naive,
     FailedSyncUnheard,
     CloseWaitsForNothing,
+    PunchIsNoWrite,
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
@@ -58,6 +59,13 @@ pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
         Concurrency,
         Some(Bug::CloseWaitsForNothing),
         "a ring torn down with calls under way, as after cancelled reads: classic"
+    ),
+    device!(
+        CompletionPool,
+        "completion-pool-punch-is-no-write",
+        Concurrency,
+        Some(Bug::PunchIsNoWrite),
+        "a cancelled discard lands over a newer write, as only writes are waited for: classic"
     ),
 ];
 
@@ -182,8 +190,8 @@ impl BackingFile for Pool {
     }
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
-        let bytes = offset..offset + length;
-        self.call(bytes, true, |file| async move { file.punch_hole(offset, length).await }).await
+        let (bytes, waited) = (offset..offset + length, self.bug != Some(Bug::PunchIsNoWrite));
+        self.call(bytes, waited, |file| async move { file.punch_hole(offset, length).await }).await
     }
 }
 
