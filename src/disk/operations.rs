@@ -284,9 +284,12 @@ impl Operations {
             return;
         }
         let planned = operation.faults.iter().zip(0_u32..);
-        // A delay ends with the operation.
-        let unmet =
-            planned.filter(|(fault, at)| operation.used >> at & 1 == 0 && !fault.kind.is_delay());
+        // A delay ends with the operation, if that was not dropped: what a task does for one that
+        // was may take effect late.
+        let delayed = ending == Ending::Dropped;
+        let unmet = planned.filter(|(fault, at)| {
+            operation.used >> at & 1 == 0 && (delayed || !fault.kind.is_delay())
+        });
         let calls = operation.task_calls;
         self.pending.extend(unmet.map(|(fault, _)| Pending {
             kind: fault.kind,
@@ -328,6 +331,13 @@ impl Operations {
                     self.met_by_tasks.push(fault.kind);
                     return delays;
                 }
+            }
+        }
+        let due = |it: &Pending| it.after == 0 && it.kind.is_delay();
+        if let Some(at) = self.pending.iter().position(due) {
+            let kind = self.pending.remove(at).kind;
+            if rules.allow(kind.class()) && kind.add_delay(&mut delays) {
+                self.met_by_tasks.push(kind);
             }
         }
         delays

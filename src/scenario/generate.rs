@@ -259,6 +259,9 @@ impl<'a> Generator<'a> {
             let due = reopen_in == Some(0);
             reopen_in = reopen_in.and_then(|left: u64| left.checked_sub(1));
             let mut step = if due { self.revival(swarm) } else { self.step(swarm, device) };
+            if let Some(before) = steps.last().filter(|_| self.accepts.makes_many_calls()) {
+                self.write_before_it_lands(device, before, &mut step);
+            }
             if let Op::Trim { length, .. } = step.op
                 && length <= device.block_count * u64::from(device.block_size)
             {
@@ -374,9 +377,26 @@ impl<'a> Generator<'a> {
         let applies = drawn && self.accepts.takes_fault(kind);
         if applies {
             step.faults.push(Fault { call: 0, kind });
-            step.drop_at = Some(u32::try_from(self.crash.between(2, 4)).unwrap_or(2));
+            step.drop_at = Some(1);
         }
         applies
+    }
+
+    /// Where the step before was a change that is dropped before its first raw call takes effect,
+    /// often writes the same bytes meanwhile.
+    fn write_before_it_lands(&mut self, device: &DeviceSpec, before: &Step, step: &mut Step) {
+        let late = before.faults.iter().any(|it| matches!(it.kind, FaultKind::Latency(6..)));
+        let span = before.op.request().filter(|it| it.is_change()).and_then(Request::span);
+        let transfers = matches!(step.op, Op::Read { .. } | Op::Write { .. });
+        if late
+            && before.drop_at.is_some()
+            && transfers
+            && let Some((offset, length)) = span
+            && length <= u64::from(device.heap)
+            && self.crash.chance(1, 2)
+        {
+            step.op = Op::Write { offset, length, fua: false };
+        }
     }
 
     fn suspensions(&mut self) -> u32 {
