@@ -241,7 +241,8 @@ impl State {
             None if self.operations.calm => return None,
             None => {}
             Some(FaultKind::SizeLimit(fits)) => {
-                self.size_limit = Some((of.file, offset.saturating_add(fits.into())));
+                // Nobody raises it: a write that is stuck at it would then fail for no reason.
+                self.size_limit.get_or_insert((of.file, offset.saturating_add(fits.into())));
             }
             _ => return fault,
         }
