@@ -24,9 +24,11 @@
 //!    meets an error has to try this one sector once more before it gives up. Only where this too
 //!    is refused, or where the write is dropped at that moment, is the one sector unspecified.
 //!    A read that overlaps a write *in time* may see any byte of it old or new; one that begins
-//!    after the write has ended sees whole sectors. A dropped write may land late, where its call
-//!    is on another thread or in a ring; but never over a newer write that has returned `Ok`, and
-//!    not after a flush, barrier or close has returned that was called after the drop.
+//!    after the write has ended sees whole sectors. Once a read has shown the new sector, even
+//!    while the write is under way, a read that begins later shows it too. A dropped write may land
+//!    late, where its call is on another thread or in a ring; but never over a newer write that has
+//!    returned `Ok`, and not after a flush, barrier or close has returned that was called after the
+//!    drop.
 //! 4. **Flush makes durable.** When [`flush`](Device::flush) returns `Ok`, everything that had
 //!    completed before flush was *called* is durable, and so is whatever a read that had returned
 //!    by then has shown, be it of a write that was dropped. [`WriteOptions::fua`] means the same
@@ -35,8 +37,11 @@
 //!    and one made after it has returned always does. After close has returned, no raw call of the
 //!    device is under way, and none is made any more.
 //! 5. **Barriers order.** No write issued after [`barrier`](Device::barrier) has returned `Ok` may
-//!    become durable before those that had completed when it was called. A plain file has no
-//!    cheaper ordering than `fdatasync(2)`; a barrier that does nothing is a bug.
+//!    become durable before those that had completed when it was called, and what reads had shown
+//!    by then, even of writes that were dropped or cut off, or from before it was opened. So a
+//!    device whose barrier is no sync has to sync when it is opened after a kill: what it finds may
+//!    not be durable. A plain file has no cheaper ordering than `fdatasync(2)`; a barrier that does
+//!    nothing is a bug.
 //! 6. **A failed sync ends all promises,** whatever its errno. The data may be lost although the
 //!    page cache still shows it, and the kernel reports this once. Every write, flush, barrier and
 //!    trim made after such a failure was returned fails with [`DeviceError::SyncFailed`], until the

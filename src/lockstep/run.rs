@@ -196,6 +196,7 @@ impl<S: Subject> Run<'_, '_, S> {
                 self.session.in_device(|| self.runtime.kill_tasks());
             }
             self.check_leak(&device)?;
+            self.check_description(&device, 0)?;
             match stop {
                 Stop::Finished => break,
                 Stop::Diverged(op, violation) => return Err((op, violation).into()),
@@ -404,8 +405,7 @@ impl<S: Subject> Run<'_, '_, S> {
                 Ended::Done(opened) => {
                     self.judge_opening(op, opened.as_ref().err().copied())?;
                     if let Ok(device) = opened {
-                        let described = session.in_device(|| judge_description(&*device, spec));
-                        described.map_err(|violation| (op, violation))?;
+                        self.check_description(&device, op)?;
                         session.inner().twin.reopened();
                         return Ok(device);
                     }
@@ -440,13 +440,25 @@ impl<S: Subject> Run<'_, '_, S> {
         judged.map_err(|violation| (op, violation).into())
     }
 
+    /// A device is what it was opened as, and stays so.
+    fn check_description(&self, device: &S::Device, op: OpId) -> Result<(), Early> {
+        let (session, spec) = (self.session, &self.session.scenario.device);
+        let described = session.in_device(|| judge_description(device, spec));
+        described.map_err(|violation| (op, violation).into())
+    }
+
     /// Nothing is under way, so the whole heap has to be there at once; or soon, where tasks of the
     /// device's still work with some of it.
     fn check_leak(&mut self, device: &S::Device) -> Result<(), Early> {
         let (session, whole) = (self.session, self.session.largest);
         let allocate = || session.in_device(|| device.allocate_buffer(whole));
-        if let Some(Ok(_)) = session.in_device(|| allocate().now_or_never()) {
-            return Ok(());
+        match session.in_device(|| allocate().now_or_never()) {
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(error)) => {
+                let judged = session.inner().twin.allocated(whole, whole, Some(error));
+                return judged.map_err(|violation| (0, violation).into());
+            }
+            None => {}
         }
         if self.runtime.has_tasks() {
             let given = Cell::new(false);

@@ -165,7 +165,11 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
             return Ok(false);
         }
         (self.runs, self.left) = (self.runs + 1, self.left - 1);
-        let report = self.runner.run(candidate, self.options)?;
+        let report = match self.runner.run(candidate, self.options) {
+            // A trim that was out of range, say, may cover much once it is not.
+            Err(RunError::TooLargeToSimulate(_)) => return Ok(false),
+            run => run?,
+        };
         let accepted = report.verdict.kind() == Some(self.kind);
         if accepted {
             (self.best, self.measure, self.report) = (candidate.clone(), measure, report);

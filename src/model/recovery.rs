@@ -204,7 +204,8 @@ impl Twin {
         let name = self.log[survivor.op as usize].request.name();
         let sentence = format!(
             "after the crash sector {late} holds {name} #{}, issued after barrier #{barrier}, \
-             but sector {sector} holds {held}, older than a write that completed before it",
+             but sector {sector} holds {held}, older than what had completed or been read before \
+             it",
             survivor.op,
         );
         let findings = lost.iter().take(FINDINGS).map(|(sector, version)| {

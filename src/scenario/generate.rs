@@ -445,6 +445,7 @@ impl<'a> Generator<'a> {
         let last = u64::MAX - (block - 1);
         let odd = *rng.pick(&[1, 3, 256, block / 2, block - 1]);
         let (offset, length) = match rng.below(8) {
+            0 if odd == 3 && self.accepts.takes_zero_length() => (good_offset + odd, 0),
             0 => (good_offset + odd, blocks),
             1 => (good_offset, good_length + odd),
             2 => (size, blocks),

@@ -53,6 +53,10 @@ impl Reach {
                 _ => continue,
             };
             let Ok(range) = geometry.check(offset, length) else { continue };
+            let is_trim = matches!(step.op, Op::Trim { .. });
+            if !is_trim && length > u64::from(scenario.device.heap) {
+                continue; // It gets no buffer, so that the device never sees it.
+            }
             *most = (*most).max(length);
             self.touch(&geometry, range.start);
             self.touch(&geometry, range.end);

@@ -137,7 +137,7 @@ fn an_order_violation_names_both_writes_and_the_barrier() {
     let history = story().wrote(4, 2..3);
     let violation = history.crash_must_not_leave(0, &[Zeros, Zeros, By(4)], Kind::OrderingViolated);
     let says = "after the crash sector 2 holds write #4, issued after barrier #1001, but sector 0 \
-                holds zeros, older than a write that completed before it";
+                holds zeros, older than what had completed or been read before it";
     assert_eq!(violation.sentence, says);
     assert_eq!(violation.findings.len(), 1);
     assert_eq!((violation.findings[0].sector, violation.findings[0].found), (0, Content::Zeros));
