@@ -9,6 +9,7 @@ use super::{Answer, Cause, CrashPolicy};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 use std::io;
+use std::ops::Range;
 
 /// A sync under way.
 pub(super) struct Syncing {
@@ -217,7 +218,8 @@ impl State {
                 inode.write(&owners, &data[..count], offset, effect);
             }
             if matches!(fault, Some(FaultKind::SizeLimit(_))) {
-                self.refuse_at_limit(caller, file, offset + count as u64);
+                let end = offset + data.len() as u64;
+                self.refuse_past_limit(caller, file, offset + count as u64..end);
             }
             count
         });
@@ -260,11 +262,12 @@ impl State {
         Some(kind)
     }
 
-    /// A write was stopped at the limit of the file's size. Nobody gets the sector there whole, so
-    /// it is an attempt at it like one that is refused.
-    fn refuse_at_limit(&mut self, caller: Caller, file: FileId, limit: u64) {
+    /// A write was stopped at the limit of the file's size. Nobody gets the sector there whole, nor
+    /// those behind it: it is an attempt at them like one that is refused.
+    fn refuse_past_limit(&mut self, caller: Caller, file: FileId, refused: Range<u64>) {
         let (op, size) = (self.rules.own_calls.then_some(caller.op), self.sector_size as u64);
-        self.file(file).refuse_torn(op, limit / size * size, size);
+        let start = refused.start / size * size;
+        self.file(file).refuse_torn(op, start, refused.end - start);
     }
 
     /// A write that is to fail has landed: of its sectors those whose bit is set in `landed`.
