@@ -38,6 +38,8 @@ const CASES: &[(&str, &str, i32, &str)] = &[
     ("stays-through-opening", "superblock-by-rename", 0, "passed"),
     // Refusals count from the first tear of a sector on.
     ("torn-mended-torn-again", "write-through", 0, "passed"),
+    // A write that a size limit stops short of a torn sector is an attempt at it too.
+    ("restart-at-size-limit", "restart-after-short", 0, "passed"),
     // What cannot be simulated in bounded time and memory is refused, and the limit named.
     ("trim-4g", "file", 2, "all trims of a scenario together may cover 67108864"),
     ("trim-1g-scribble", "file", 2, "all trims of a scenario together may cover 67108864"),
