@@ -5,7 +5,7 @@ use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
 use crate::device::{Buffer, Device, DeviceError, WriteOptions};
-use crate::disk::{CallReport, CrashPolicy, Ending, Fault, SimDisk};
+use crate::disk::{CallReport, CrashPolicy, Ending, Fault, Misaligned, SimDisk};
 use crate::exec::{self, Halt};
 use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step, Survey};
@@ -274,13 +274,7 @@ impl<'a> Session<'a> {
             unreliable: if excused { &report.unreliable } else { &[] },
             escaped: report.escaped,
         });
-        judged.map_err(|violation| match report.misaligned {
-            // The twin knows of no alignment: it is the device's mistake, and no evidence.
-            Some(call) if matches!(violation.kind, Kind::SpuriousError | Kind::WrongError) => {
-                Violation { sentence: format!("{}; {call}", violation.sentence), ..violation }
-            }
-            _ => violation,
-        })
+        judged.map_err(|violation| with_misaligned(report.misaligned, violation))
     }
 
     /// Whether the medium has silently harmed something in this run.
@@ -565,6 +559,18 @@ impl<'s, 'a> Turn<'s, 'a> {
 impl Drop for Turn<'_, '_> {
     fn drop(&mut self) {
         self.session.inner().twin.gave_back(self.op);
+    }
+}
+
+/// The twin knows of no alignment: a raw call that was not aligned is the device's mistake, and no
+/// evidence.
+#[cold]
+fn with_misaligned(call: Option<Misaligned>, violation: Violation) -> Violation {
+    match call {
+        Some(call) if matches!(violation.kind, Kind::SpuriousError | Kind::WrongError) => {
+            Violation { sentence: format!("{}; {call}", violation.sentence), ..violation }
+        }
+        _ => violation,
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) struct FailedSync {
 impl DeviceState {
     /// Why an error that nothing explains is wrong, in words, where that does not depend on the
     /// request. `absorbable` is what the device has met and has to absorb.
+    #[cold]
     pub(super) fn lacks(&self, error: DeviceError, absorbable: Option<&str>) -> String {
         let lacks = match (error, absorbable) {
             (DeviceError::Closed, _) if self.closing.is_none() => "the device had not been closed",
@@ -192,6 +193,7 @@ impl Obligation<'_> {
     }
 
     /// Why an error that nothing explains is wrong, in words.
+    #[cold]
     fn lacks(&self, error: DeviceError) -> String {
         let met = self.state.absorbable.filter(|&(at, _)| at >= self.began);
         let absorbable = self.evidence.absorbable.or(met.map(|(_, what)| what));

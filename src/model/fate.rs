@@ -51,6 +51,7 @@ pub(super) struct Account {
 
 impl Twin {
     /// What to say of a sector that holds what it must not, and is called `kind`.
+    #[cold]
     pub(super) fn account(&self, finding: &Finding, kind: Kind, after_crash: bool) -> Account {
         let about_age = matches!(kind, Kind::Stale | Kind::Lost | Kind::DurabilityLost);
         let is_void = |&op: &OpId| match self.fate(op) {

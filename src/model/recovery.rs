@@ -94,6 +94,7 @@ impl Twin {
     }
 
     /// With nothing under way the device fails to be read, and no fault explains it.
+    #[cold]
     pub fn unreadable(&self, error: DeviceError) -> Violation {
         let lacks = self.state.lacks(error, None);
         let sentence = format!("reading back failed although {lacks}: {error}");
