@@ -7,7 +7,7 @@ use crate::campaign::{
 use crate::cli::{DeviceArg, Format, LegalArgs, RunArgs};
 use crate::signature::Signature;
 use crate::summary::{crashes_that_lost, grouped};
-use crate::zoo::{ZooDevice, catalogue};
+use crate::zoo::ZooDevice;
 use crate::{Status, complain, distinct, say};
 use anyhow::Context;
 use blocktwin::disk::Medium;
@@ -73,8 +73,7 @@ pub(crate) fn run(args: &LegalArgs) -> anyhow::Result<Status> {
 
 /// The devices to run, the real one first, and those to skip.
 fn devices(args: &LegalArgs) -> (Vec<DeviceArg>, Vec<DeviceArg>) {
-    let legal = catalogue().filter(|entry| !entry.is_bug()).map(Some);
-    let all = || [None].into_iter().chain(legal).map(DeviceArg).collect();
+    let all = || DeviceArg::legal().collect();
     let names = if args.names.is_empty() { all() } else { args.names.clone() };
     names.into_iter().partition(|device| !device.0.is_some_and(ZooDevice::leaves_world))
 }

@@ -181,8 +181,7 @@ impl SimDisk {
         self.shared.state.clear_poison();
         let mut state = self.shared.lock();
         state.format(sector_size, rules);
-        // Its number is 0, in every run.
-        state.name_id(DISK);
+        assert_eq!(state.name_id(DISK), world::DISK_NAME, "it is the first name of every run");
     }
 
     /// Begins anew with one file, [`DISK`], of `length` zeros, in bytes, all of them durable.

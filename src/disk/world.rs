@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 pub const DISK: &str = "disk";
 
 /// The number of this name, in every run.
-const DISK_NAME: NameId = 0;
+pub(super) const DISK_NAME: NameId = 0;
 
 #[doc = include_str!("world.md")]
 #[derive(Clone, Debug)]

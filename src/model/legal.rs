@@ -10,8 +10,9 @@
 //! operations that overlap in time, either order is legal.
 
 use super::payload::{self, OpId};
-use super::version::newest_match;
-use super::version::{Doubt, FIRST, Leaves, NEVER, Sighting, Tick, Times, UNKNOWN, Version};
+use super::version::{
+    Doubt, FIRST, Leaves, NEVER, Sighting, Tick, Times, UNKNOWN, Version, newest_match,
+};
 use crate::sparse::Sparse;
 use smallvec::SmallVec;
 use std::ops::Range;

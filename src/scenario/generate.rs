@@ -21,6 +21,9 @@ mod pinned;
 #[cfg(test)]
 mod tests;
 
+/// Steps that a raw call is delayed at least to land when newer requests have been served.
+const LATE: u32 = 6;
+
 /// What kind of scenarios a seed gives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -371,7 +374,7 @@ impl<'a> Generator<'a> {
     /// call, it lands when newer requests have been served.
     fn drop_before_the_effect(&mut self, step: &mut Step) -> bool {
         let is_change = step.op.request().is_some_and(Request::is_change);
-        let steps = u32::try_from(self.crash.between(6, 20)).unwrap_or(6);
+        let steps = u32::try_from(self.crash.between(LATE.into(), 20)).unwrap_or(LATE);
         let kind = FaultKind::Latency(steps);
         let drawn = self.crash.chance(1, 3) && is_change && step.faults.is_empty();
         let applies = drawn && self.accepts.takes_fault(kind);
@@ -385,7 +388,7 @@ impl<'a> Generator<'a> {
     /// Where the step before was a change that is dropped before its first raw call takes effect,
     /// often writes the same bytes meanwhile.
     fn write_before_it_lands(&mut self, device: &DeviceSpec, before: &Step, step: &mut Step) {
-        let late = before.faults.iter().any(|it| matches!(it.kind, FaultKind::Latency(6..)));
+        let late = before.faults.iter().any(|it| matches!(it.kind, FaultKind::Latency(LATE..)));
         let span = before.op.request().filter(|it| it.is_change()).and_then(Request::span);
         let transfers = matches!(step.op, Op::Read { .. } | Op::Write { .. });
         if late

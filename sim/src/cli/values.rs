@@ -26,6 +26,12 @@ impl DeviceArg {
         self.0.map_or("file", |entry| entry.name)
     }
 
+    /// All devices without a bug, the real one first.
+    pub(crate) fn legal() -> impl Iterator<Item = Self> {
+        let zoo = zoo::catalogue().filter(|entry| !entry.is_bug()).map(Some);
+        [None].into_iter().chain(zoo).map(Self)
+    }
+
     /// The device, where its type does not matter.
     pub(crate) fn subject(self) -> Box<dyn DynSubject> {
         match self.0 {
@@ -47,8 +53,7 @@ pub(super) fn parse_bug(name: &str) -> Result<&'static ZooDevice, String> {
 }
 
 pub(super) fn parse_legal(name: &str) -> Result<DeviceArg, String> {
-    let legal = || zoo::catalogue().filter(|entry| !entry.is_bug()).map(|entry| entry.name);
-    let names = || ["file"].into_iter().chain(legal()).collect::<Vec<_>>().join(", ");
+    let names = || DeviceArg::legal().map(DeviceArg::name).collect::<Vec<_>>().join(", ");
     let unknown = |_| format!("no legal device is called \"{name}\"; there are {}", names());
     let device: DeviceArg = name.parse().map_err(unknown)?;
     let is_bug = device.0.is_some_and(ZooDevice::is_bug);
