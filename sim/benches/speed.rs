@@ -174,7 +174,7 @@ fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
     let steps = (0..STEPS).map(|_| {
         let length = rng.between(1, longest);
         let (offset, length) = (rng.between(0, blocks - length) * block, length * block);
-        let change = Op::Write { offset, length, fua: false };
+        let change = Op::write(offset, length);
         let drawn = rng.weighted(&[40, 40, 8, 4, 3, 5]);
         let op = match drawn {
             0 => change,

@@ -114,7 +114,7 @@ mod tests {
     fn signature(op: OpId, sector: Option<u64>, expected: &[Expected]) -> String {
         let mut scenario = decode(&[]);
         (scenario.device.block_count, scenario.device.file_length) = (8, 4096);
-        let write = Step::new(Op::Write { offset: 512, length: 2048, fua: true });
+        let write = Step::new(Op::fua_write(512, 2048));
         scenario.steps = vec![write, Step::new(Op::Flush)];
         let mut violation = Violation::new(Kind::DurabilityLost, "");
         violation.findings.extend(sector.map(|sector| {

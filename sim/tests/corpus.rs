@@ -280,7 +280,7 @@ fn self_checks() -> Vec<Trial> {
 fn lost_write() -> Scenario {
     let mut scenario = decode(&[]);
     let (offset, length) = (0, scenario.device.block_size.into());
-    let mut write = Step::new(Op::Write { offset, length, fua: true });
+    let mut write = Step::new(Op::fua_write(offset, length));
     write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
     scenario.steps = vec![write, Step::new(Op::Read { offset, length })];
     scenario

@@ -107,7 +107,7 @@ fn other_contents_are_told_apart() {
     let mut scenario = calm(generate(1, Profile::Default));
     scenario.device.read_only = false;
     let length = scenario.device.block_size.into();
-    let write = Step::new(Op::Write { offset: 0, length, fua: false });
+    let write = Step::new(Op::write(0, length));
     scenario.steps = vec![write.clone(), Step::new(Op::Flush), write];
     let origins = unchanged(&scenario);
     let [visible, durable] = ends(&passes(&scenario, "nothing"), &origins);

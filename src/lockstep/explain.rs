@@ -35,7 +35,7 @@ const FEW: usize = 4;
 /// use blocktwin::scenario::{Op, Scenario, Step, decode};
 ///
 /// // A medium that loses a write, and a device that is held to it.
-/// let mut write = Step::new(Op::Write { offset: 0, length: 512, fua: true });
+/// let mut write = Step::new(Op::fua_write(0, 512));
 /// write.faults.push(Fault { call: 0, kind: FaultKind::LostWrite });
 /// let scenario = Scenario { steps: vec![write], ..decode(&[]) };
 /// let options = Options { trace: true, report_media_errors: true, ..Options::default() };
@@ -346,7 +346,7 @@ impl<'a> Lines<'a> {
 pub fn describe(op: OpId, step: &Step) -> String {
     let mut line = match (step.op, step.op.request()) {
         (Op::Crash(survivors), _) => Event::Crashed(op, survivors).to_string(),
-        (_, Some(request)) => Event::Began(op, request).to_string(),
+        (_, Some(request)) => Event::Began(op, request, step.op.data()).to_string(),
         (_, None) => format!("#{op:<4} reopen"),
     };
     // Writing to a string cannot fail.

@@ -425,8 +425,9 @@ impl<'a> Session<'a> {
             }
             doing.waits(step.client, Waiting::Device);
             self.note_raw_calls(log);
-            log.began(op, request);
-            twin.begin(op, request);
+            let data = step.op.data();
+            log.began(op, request, data);
+            twin.begin_with(op, request, data);
             begun.set(true);
         }
         if is_never_polled(step) {

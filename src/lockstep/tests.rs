@@ -105,7 +105,7 @@ fn a_device_of_sixteen_tebibytes_costs_what_is_touched() {
     scenario.device.file_length = 1 << 44;
     scenario.device.heap = 1 << 20;
     let last = (1 << 44) - 4096;
-    let write = |offset| Step::new(Op::Write { offset, length: 4096, fua: false });
+    let write = |offset| Step::new(Op::write(offset, 4096));
     scenario.steps = (0..64).map(|at| write(last / 64 / 4096 * 4096 * at)).collect();
     scenario.steps.push(write(last));
     scenario.steps.push(Step::new(Op::Flush));

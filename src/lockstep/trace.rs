@@ -2,7 +2,7 @@
 
 use crate::device::DeviceError;
 use crate::disk::{Call, CrashPolicy, DISK, RawCall, SectorState, SimDisk};
-use crate::model::{Content, OpId, Request, identify};
+use crate::model::{Content, Data, OpId, Request, identify};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use twox_hash::XxHash3_128;
 #[non_exhaustive]
 pub enum Event {
     /// An operation was made.
-    Began(OpId, Request),
+    Began(OpId, Request, Data),
     /// A raw call of the device's.
     Raw(RawEvent),
     /// An operation got its answer; of a read, with what it saw sector by sector.
@@ -78,9 +78,10 @@ pub struct Sector {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Began(op, request) => match request.span() {
+            Self::Began(op, request, data) => match request.span() {
                 Some((offset, length)) => {
-                    write!(f, "#{op:<4} {:<12} {length:>8} bytes at {offset}", request.name())
+                    let (name, what) = (request.name(), data.words());
+                    write!(f, "#{op:<4} {name:<12} {length:>8} bytes at {offset}{what}")
                 }
                 None => write!(f, "#{op:<4} {}", request.name()),
             },
@@ -240,7 +241,7 @@ impl Log {
         }
     }
 
-    pub(super) fn began(&mut self, op: OpId, request: Request) {
+    pub(super) fn began(&mut self, op: OpId, request: Request, data: Data) {
         let (offset, length) = request.span().unwrap_or((0, 0));
         let kind = match request {
             Request::Read { .. } => 0,
@@ -251,8 +252,8 @@ impl Log {
             Request::Barrier => 5,
             Request::Close => 6,
         };
-        self.numbers(1, [op.into(), kind, offset, length]);
-        self.keep(|| Event::Began(op, request));
+        self.numbers(1, [op.into(), (data as u64) << 4 | kind, offset, length]);
+        self.keep(|| Event::Began(op, request, data));
     }
 
     /// A raw call on `disk`, with what the sectors hold that it has changed.
@@ -373,10 +374,10 @@ mod tests {
         };
         let digests = [
             digest(&|_| {}),
-            digest(&|log| log.began(1, Request::Flush)),
-            digest(&|log| log.began(2, Request::Flush)),
-            digest(&|log| log.began(1, Request::Barrier)),
-            digest(&|log| log.began(1, Request::Read { offset: 0, length: 512 })),
+            digest(&|log| log.began(1, Request::Flush, Data::Unique)),
+            digest(&|log| log.began(2, Request::Flush, Data::Unique)),
+            digest(&|log| log.began(1, Request::Barrier, Data::Unique)),
+            digest(&|log| log.began(1, Request::Read { offset: 0, length: 512 }, Data::Unique)),
             digest(&|log| log.ended(1, Ok(()), &[])),
             digest(&|log| log.ended(1, Ok(()), &[0])),
             digest(&|log| log.ended(1, Err(DeviceError::Closed), &[])),
@@ -387,14 +388,14 @@ mod tests {
         let mut sorted = digests;
         sorted.sort_unstable();
         assert!(sorted.windows(2).all(|pair| pair[0] != pair[1]));
-        assert_eq!(digests[1], digest(&|log| log.began(1, Request::Flush)));
+        assert_eq!(digests[1], digest(&|log| log.began(1, Request::Flush, Data::Unique)));
         assert_eq!(digests[1].to_string().parse(), Ok(digests[1]));
     }
 
     #[test]
     fn the_digest_is_pinned() {
         let mut log = Log::new(true, Vec::new());
-        log.began(1, Request::Write { offset: 512, length: 1024, fua: true });
+        log.began(1, Request::Write { offset: 512, length: 1024, fua: true }, Data::Unique);
         log.crashed(0, CrashPolicy::None);
         let (digest, trace, _) = log.finish();
         assert_eq!(digest.to_string(), "d2697a649f302498fd8f6133710174f2");

@@ -40,8 +40,8 @@ pub use device::{
 };
 pub use difference::{Difference, DifferingLine};
 pub(crate) use payload::identify;
-pub use payload::{Content, OpId};
+pub use payload::{Content, OpId, PATTERN};
 pub use promises::{Containment, Promises, Waivers};
-pub use request::{Cause, Evidence, Outcome, Request, TrimEffect};
+pub use request::{Cause, Data, Evidence, Outcome, Request, TrimEffect};
 pub use twin::{FIRST_CONTENTS, Twin, UNSPECIFIED};
 pub use violation::{Expected, Finding, Kind, Violation};

@@ -2,8 +2,8 @@
 
 use super::difference::Difference;
 use super::fate::Account;
-use super::payload::{self, Content};
-use super::request::Request;
+use super::payload::{self, Content, PATTERN};
+use super::request::{Data, Request};
 use super::twin::Twin;
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
@@ -26,11 +26,11 @@ impl Twin {
         let found = self.identify(bytes);
         let in_bytes = matches!(found, Content::Torn { .. } | Content::Unknown).then(|| {
             let contents = legal.iter().filter_map(|version| {
-                Some((expected(version), self.contents(version, sector, bytes.len())?))
+                Some((self.expected(version), self.contents(version, sector, bytes.len())?))
             });
             Difference::nearest(bytes, contents).map(Box::new)
         });
-        let expected = legal.iter().map(expected).collect();
+        let expected = legal.iter().map(|version| self.expected(version)).collect();
         Finding { sector, expected, found, bytes: in_bytes.flatten() }
     }
 
@@ -39,6 +39,7 @@ impl Twin {
         let mut bytes = vec![0; size];
         match version.leaves {
             Leaves::Payload => payload::fill(&mut bytes, self.salt, version.op, sector),
+            Leaves::Pattern => payload::fill(&mut bytes, self.salt, PATTERN, sector),
             Leaves::Zeros => {}
             Leaves::Scribble => bytes.fill(payload::SCRIBBLE),
             Leaves::Anything => return None,
@@ -53,6 +54,8 @@ impl Twin {
             let trims = self.log.iter().filter(|it| matches!(it.request, Request::Trim { .. }));
             trims.into_iter().any(|trim| trim.changes.contains(&sector))
         };
+        let zeroed =
+            || self.log.iter().any(|it| it.data == Data::Zeros && it.changes.contains(&sector));
         match finding.found {
             Content::Torn { .. } => Kind::Torn,
             Content::Unknown => Kind::Corrupt,
@@ -67,18 +70,19 @@ impl Twin {
             },
             Content::Scribble if !trimmed() => Kind::RangeEscaped,
             Content::Zeros | Content::Scribble if after_crash => Kind::DurabilityLost,
+            Content::Zeros if zeroed() => Kind::Stale,
             Content::Scribble => Kind::Stale,
             Content::Zeros => Kind::Lost,
         }
     }
-}
 
-/// A version as it is named to people.
-pub(super) fn expected(version: &Version) -> Expected {
-    match *version {
-        Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
-        Version { leaves: Leaves::Payload, op, .. } => Expected::Written(op),
-        Version { op: 0, .. } => Expected::Zeros,
-        Version { op, .. } => Expected::Trimmed(op),
+    /// A version as it is named to people.
+    pub(super) fn expected(&self, version: &Version) -> Expected {
+        match *version {
+            Version { leaves: Leaves::Anything, op, .. } => Expected::Anything(op),
+            Version { op: 0, leaves: Leaves::Zeros, .. } => Expected::Zeros,
+            Version { op, .. } if self.is_trim(op) => Expected::Trimmed(op),
+            Version { op, .. } => Expected::Written(op),
+        }
     }
 }

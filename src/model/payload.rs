@@ -8,6 +8,9 @@
 /// Numbers the operations of a scenario, from 1; 0 is what the device held before any of them.
 pub type OpId = u32;
 
+/// In a [`Content`], the writer of [the pattern](super::Data::Pattern), whichever write it was.
+pub const PATTERN: OpId = OpId::MAX - 2;
+
 /// What a scribbling trim leaves.
 pub(super) const SCRIBBLE: u8 = 0xab;
 

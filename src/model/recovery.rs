@@ -3,7 +3,6 @@
 use super::answer::DeviceState;
 use super::clause::Clause;
 use super::fate::Account;
-use super::naming::expected;
 use super::payload::{Content, OpId};
 use super::promises::Promises;
 use super::request::{Evidence, Request};
@@ -199,7 +198,7 @@ impl Twin {
         let lost: Vec<_> = named().filter(|(_, it)| self.legal.is_covered(it, called)).collect();
         let Some((sector, version)) = lost.first() else { return Ok(()) };
         let held = match version {
-            Version { op: 0, .. } => expected(version),
+            Version { op: 0, .. } => self.expected(version),
             Version { op, .. } => Expected::Written(*op),
         };
         let name = self.log[survivor.op as usize].request.name();

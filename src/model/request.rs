@@ -1,6 +1,7 @@
 //! What is asked of a device, what it answers, and what is known of the file beneath it.
 
 use crate::device::{DeviceError, Geometry};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// One request to a device, as the model sees it. Offsets and lengths are in bytes.
@@ -84,6 +85,37 @@ impl Request {
             Self::Barrier => "barrier",
             Self::Close => "close",
         }
+    }
+}
+
+/// What a write writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Data {
+    /// What no other write writes: it names the write and each sector, so that a sector that is
+    /// wrong says where it comes from.
+    #[default]
+    Unique,
+    /// What all writes of the pattern write: it names each sector and no write. So a device may find
+    /// that it holds it already.
+    Pattern,
+    /// Zeros. So a device may find that there is nothing to store.
+    Zeros,
+}
+
+impl Data {
+    /// What it is called behind an operation: `, all zeros`.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Unique => "",
+            Self::Pattern => ", of the pattern",
+            Self::Zeros => ", all zeros",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    pub(crate) fn is_unique(&self) -> bool {
+        *self == Self::Unique
     }
 }
 

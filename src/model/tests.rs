@@ -3,6 +3,7 @@
 
 mod answers;
 mod barriers;
+mod data;
 mod durability;
 mod failed_sync;
 mod history;

@@ -4,9 +4,9 @@ use super::answer::{DeviceState, FailedSync, Obligation};
 use super::clause::{Checks, Clause};
 use super::fate::Fate;
 use super::legal::LegalSets;
-use super::payload::{self, Content, OpId};
+use super::payload::{self, Content, OpId, PATTERN};
 use super::promises::{Containment, Promises};
-use super::request::{Evidence, Outcome, Request, TrimEffect};
+use super::request::{Data, Evidence, Outcome, Request, TrimEffect};
 use super::turns::Turns;
 use super::version::{Leaves, NEVER, Tick, Version};
 use super::violation::{Finding, Kind, Violation};
@@ -54,6 +54,8 @@ pub struct Twin {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) request: Request,
+    /// What it writes, if it is a write.
+    pub(super) data: Data,
     pub(super) changes: Range<u64>,
     pub(super) fate: Fate,
 }
@@ -70,7 +72,7 @@ impl Twin {
     /// `promises` are those of the device; `salt` tells this run's contents from any other's.
     pub fn new(geometry: Geometry, read_only: bool, promises: Promises, salt: u64) -> Self {
         let fate = Fate::Succeeded;
-        let nothing = Entry { request: Request::Flush, changes: 0..0, fate };
+        let nothing = Entry { request: Request::Flush, data: Data::Unique, changes: 0..0, fate };
         let mut legal = LegalSets::new();
         legal.reset(salt);
         Self {
@@ -137,15 +139,30 @@ impl Twin {
     pub fn fill(&self, op: OpId, offset: u64, buffer: &mut [u8]) {
         let sector_size = self.geometry.sector_size();
         let first = offset / u64::from(sector_size);
+        let writer = match self.log.get(op as usize).map_or(Data::Unique, |entry| entry.data) {
+            Data::Unique => op,
+            Data::Pattern => PATTERN,
+            Data::Zeros => return buffer.fill(0),
+        };
         let sectors = buffer.chunks_exact_mut(sector_size as usize);
         for (sector, bytes) in (first..).zip(sectors) {
-            payload::fill(bytes, self.salt, op, sector);
+            payload::fill(bytes, self.salt, writer, sector);
         }
     }
 
-    /// What the bytes of a sector are, in this run.
+    /// What the bytes of a sector are, in this run. The pattern is that of the write that was to
+    /// write it there last.
     pub fn identify(&self, sector_bytes: &[u8]) -> Content {
-        payload::identify(sector_bytes, self.salt)
+        match payload::identify(sector_bytes, self.salt) {
+            Content::Written { op: PATTERN, sector } => {
+                let wrote_it =
+                    |it: &Entry| it.data == Data::Pattern && it.changes.contains(&sector);
+                let op = self.log.iter().rposition(wrote_it);
+                let op = op.and_then(|op| OpId::try_from(op).ok()).unwrap_or(PATTERN);
+                Content::Written { op, sector }
+            }
+            content => content,
+        }
     }
 
     pub(super) fn tick(&mut self) -> Tick {
@@ -159,6 +176,15 @@ impl Twin {
     ///
     /// If `op` is 0 or has begun before.
     pub fn begin(&mut self, op: OpId, request: Request) {
+        self.begin_with(op, request, Data::Unique);
+    }
+
+    /// As [`begin`](Self::begin), of a request that writes `data` if it is a write.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    pub fn begin_with(&mut self, op: OpId, request: Request, data: Data) {
         assert!(op != 0, "operations are numbered from 1");
         assert!(self.legal.times(op).began == NEVER, "operation #{op} begins for the second time");
         let now = self.tick();
@@ -171,7 +197,7 @@ impl Twin {
                 (Request::Trim { .. }, TrimEffect::Zeros) => Some(Leaves::Zeros),
                 (Request::Trim { .. }, TrimEffect::Scribble) => Some(Leaves::Scribble),
                 (Request::Trim { .. }, _) => Some(Leaves::Anything),
-                _ => Some(Leaves::Payload),
+                _ => Some(data.into()),
             };
             if let Some(leaves) = leaves {
                 changes = request.sectors(&self.geometry);
@@ -182,7 +208,7 @@ impl Twin {
             let nothing = self.log[0].clone();
             self.log.resize(op as usize + 1, nothing);
         }
-        self.log[op as usize] = Entry { request, changes, fate: Fate::Open };
+        self.log[op as usize] = Entry { request, data, changes, fate: Fate::Open };
         self.in_flight.push(op);
         if request == Request::Close {
             self.state.closing.get_or_insert(op);
@@ -559,6 +585,12 @@ impl Twin {
             && matches!(self.identify(bytes), Content::Torn { .. } | Content::Unknown)
     }
 
+    /// Whether this operation is a trim.
+    pub(super) fn is_trim(&self, op: OpId) -> bool {
+        let request = self.log.get(op as usize).map(|entry| entry.request);
+        matches!(request, Some(Request::Trim { .. }))
+    }
+
     /// A version was seen in the next sector.
     pub(super) fn see(&mut self, version: Version) {
         self.seen.push(match version {
@@ -573,7 +605,7 @@ impl Twin {
         self.see(version);
         let clause = match version {
             Version { leaves: Leaves::Scribble | Leaves::Anything, .. } => Clause::Trim,
-            Version { leaves: Leaves::Zeros, op: 1.., .. } => Clause::Trim,
+            Version { op, .. } if self.is_trim(op) => Clause::Trim,
             Version { op, .. } if !self.legal.times(op).succeeded => Clause::OldOrNew,
             _ => Clause::ReadYourWrites,
         };

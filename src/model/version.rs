@@ -1,6 +1,7 @@
 //! What one operation may have left in one sector.
 
-use super::payload::{self, OpId};
+use super::payload::{self, OpId, PATTERN};
+use super::request::Data;
 
 /// A moment of a run: the number of operations that had begun or ended before it.
 pub(super) type Tick = u32;
@@ -53,12 +54,24 @@ pub(super) struct Version {
 pub(super) enum Leaves {
     /// What its write wrote.
     Payload,
-    /// Zeros: what the device held first, or after some trims.
+    /// What every write of the pattern writes.
+    Pattern,
+    /// Zeros: what the device held first, or a write of zeros wrote, or some trims leave.
     Zeros,
     /// What other trims leave.
     Scribble,
     /// Unspecified: after trims of which nothing is known, or where the kernel left a sector torn.
     Anything,
+}
+
+impl From<Data> for Leaves {
+    fn from(data: Data) -> Self {
+        match data {
+            Data::Unique => Self::Payload,
+            Data::Pattern => Self::Pattern,
+            Data::Zeros => Self::Zeros,
+        }
+    }
 }
 
 impl Version {
@@ -90,6 +103,7 @@ impl Version {
     pub(super) fn matches(&self, bytes: &[u8], salt: u64, sector: u64) -> bool {
         match self.leaves {
             Leaves::Payload => payload::matches(bytes, salt, self.op, sector),
+            Leaves::Pattern => payload::matches(bytes, salt, PATTERN, sector),
             Leaves::Zeros => payload::is_zero(bytes),
             Leaves::Scribble => payload::is_scribble(bytes),
             Leaves::Anything => true,

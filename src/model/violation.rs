@@ -1,7 +1,7 @@
 //! What a device can do wrong, by name.
 
 use super::difference::Difference;
-use super::payload::{Content, OpId};
+use super::payload::{Content, OpId, PATTERN};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -142,12 +142,16 @@ impl fmt::Display for Expected {
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = |op: OpId| if op == 0 { "zeros".to_owned() } else { format!("write #{op}") };
+        let by = |op: OpId| match op {
+            0 => "zeros".to_owned(),
+            PATTERN => "the pattern".to_owned(),
+            _ => format!("write #{op}"),
+        };
         match *self {
             Self::Zeros => write!(f, "zeros"),
             Self::Scribble => write!(f, "0xab, what a trim leaves"),
             Self::Written { op: 0, .. } => write!(f, "first contents"),
-            Self::Written { op, .. } => write!(f, "write #{op}"),
+            Self::Written { op, .. } => f.write_str(&by(op)),
             Self::Torn { head, tail, at } => {
                 write!(f, "the first {at} bytes of {}, then {}", by(head), by(tail))
             }

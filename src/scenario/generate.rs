@@ -6,7 +6,7 @@
 
 use super::{Accepts, DeviceSpec, DropOn, MAX_CLIENTS, MAX_TRIMMED, Op, Scenario, Step, VERSION};
 use crate::disk::{CrashPolicy, Fault, FaultClass, FaultKind};
-use crate::model::Request;
+use crate::model::{Data, Request};
 use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
 use length::ends_service;
@@ -151,18 +151,41 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
     let large = generator.large();
     let device = generator.device(profile, large);
     let swarm = generator.swarm(profile, &device, large);
+    let mut payload = Rng::new(seed, Purpose::Payload);
     let mut scenario = Scenario {
         version: VERSION,
         note: String::new(),
         seed: Some(seed),
         device,
         schedule: Rng::new(seed, Purpose::Schedule).next_u64(),
-        salt: Rng::new(seed, Purpose::Payload).next_u64(),
+        salt: payload.next_u64(),
         steps: generator.steps(&swarm, &device),
         expect: None,
     };
+    scenario.repeat_data(&mut payload);
     scenario.end_in_time();
     scenario
+}
+
+impl Scenario {
+    /// In one of eight scenarios, some writes write what is no news: zeros or the pattern. In the
+    /// others every sector tells who wrote it, which finds more.
+    fn repeat_data(&mut self, rng: &mut Rng) {
+        let [unique, pattern, zeros] = match rng.weighted(&[14, 1, 1]) {
+            0 => return,
+            1 => [1, 3, 0],
+            _ => [3, 1, 2],
+        };
+        for step in &mut self.steps {
+            if let Op::Write { data, .. } = &mut step.op {
+                *data = match rng.weighted(&[unique, pattern, zeros]) {
+                    0 => Data::Unique,
+                    1 => Data::Pattern,
+                    _ => Data::Zeros,
+                };
+            }
+        }
+    }
 }
 
 struct Generator<'a> {
@@ -305,7 +328,7 @@ impl<'a> Generator<'a> {
             }
             draw @ (Draw::Write | Draw::FuaWrite) => {
                 let (offset, length) = self.range(swarm, device);
-                Op::Write { offset, length, fua: draw == Draw::FuaWrite }
+                Op::Write { offset, length, fua: draw == Draw::FuaWrite, data: Data::Unique }
             }
             Draw::Trim => {
                 let (offset, length) = self.range(swarm, device);
@@ -398,7 +421,7 @@ impl<'a> Generator<'a> {
             && length <= u64::from(device.heap)
             && self.crash.chance(1, 2)
         {
-            step.op = Op::Write { offset, length, fua: false };
+            step.op = Op::write(offset, length);
         }
     }
 
@@ -461,7 +484,7 @@ impl<'a> Generator<'a> {
         };
         match rng.below(3) {
             0 => Op::Read { offset, length },
-            1 => Op::Write { offset, length, fua: rng.chance(1, 4) },
+            1 => Op::Write { offset, length, fua: rng.chance(1, 4), data: Data::Unique },
             _ => Op::Trim { offset, length: *rng.pick(&[length, last, size + block]) },
         }
     }

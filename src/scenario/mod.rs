@@ -28,7 +28,7 @@ pub use text::{MAX_TEXT, ScenarioError, parse, print};
 
 use crate::device::{DeviceOptions, Geometry, GeometryError, TrimMode};
 use crate::disk::{CrashPolicy, Fault, FaultClass};
-use crate::model::{Kind, Request};
+use crate::model::{Data, Kind, Request};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -354,7 +354,7 @@ pub enum Op {
         /// How many.
         length: u64,
     },
-    /// Writes what explains itself.
+    /// Writes.
     Write {
         /// Where to begin.
         offset: u64,
@@ -363,6 +363,9 @@ pub enum Op {
         /// Whether they are to be durable when the write returns.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fua: bool,
+        /// What they are.
+        #[serde(default, skip_serializing_if = "Data::is_unique")]
+        data: Data,
     },
     /// Trims.
     Trim {
@@ -385,6 +388,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// A write of `length` bytes at `offset`, of data that no other write writes.
+    pub fn write(offset: u64, length: u64) -> Self {
+        Self::Write { offset, length, fua: false, data: Data::Unique }
+    }
+
+    /// As [`write`](Self::write), and durable when it returns.
+    pub fn fua_write(offset: u64, length: u64) -> Self {
+        Self::Write { offset, length, fua: true, data: Data::Unique }
+    }
+
     /// What it is called in a sentence: the request that it makes, or what else it does.
     pub fn name(self) -> &'static str {
         match self {
@@ -394,11 +407,19 @@ impl Op {
         }
     }
 
+    /// What it writes, if it is a write.
+    pub fn data(self) -> Data {
+        match self {
+            Self::Write { data, .. } => data,
+            _ => Data::Unique,
+        }
+    }
+
     /// The request that it makes of the device, if it is just one.
     pub fn request(self) -> Option<Request> {
         match self {
             Self::Read { offset, length } => Some(Request::Read { offset, length }),
-            Self::Write { offset, length, fua } => Some(Request::Write { offset, length, fua }),
+            Self::Write { offset, length, fua, .. } => Some(Request::Write { offset, length, fua }),
             Self::Trim { offset, length } => Some(Request::Trim { offset, length }),
             Self::Flush => Some(Request::Flush),
             Self::Barrier => Some(Request::Barrier),

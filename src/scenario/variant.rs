@@ -30,10 +30,10 @@ impl Scenario {
     /// let mut scenario = generate(1, Profile::Default);
     /// let block = u64::from(scenario.device.block_size);
     /// (scenario.device.block_count, scenario.device.heap) = (4, 32 << 20);
-    /// let write = Op::Write { offset: block, length: 2 * block, fua: false };
+    /// let write = Op::write(block, 2 * block);
     /// scenario.steps = vec![Step::new(Op::Flush), Step::new(write)];
     /// let (split, origins) = scenario.split_writes();
-    /// assert_eq!(split.steps[2].op, Op::Write { offset: 2 * block, length: block, fua: false });
+    /// assert_eq!(split.steps[2].op, Op::write(2 * block, block));
     /// assert_eq!(origins, [1, 2, 2]);
     /// ```
     #[must_use]
@@ -41,12 +41,12 @@ impl Scenario {
         let (mut steps, mut origins) = (Vec::new(), Vec::new());
         for (step, origin) in self.steps.iter().zip(1..) {
             steps.push(step.clone());
-            if let Op::Write { offset, length, fua } = step.op
+            if let Op::Write { offset, length, fua, data } = step.op
                 && self.is_splittable(offset, length)
             {
                 let block = u64::from(self.device.block_size);
                 let pieces = (offset..offset + length).step_by(self.device.block_size as usize);
-                let pieces = pieces.map(|offset| Op::Write { offset, length: block, fua });
+                let pieces = pieces.map(|offset| Op::Write { offset, length: block, fua, data });
                 let undisturbed = pieces.map(|op| Step { client: step.client, ..Step::new(op) });
                 let whole = steps.len() - 1;
                 steps.splice(whole.., undisturbed);

@@ -101,7 +101,7 @@ fn guilty(shown: &Shown<'_>, report: &Report) -> BTreeSet<u64> {
 /// Whose event it is; 0 where it is nobody's.
 fn op(event: &Event) -> OpId {
     match event {
-        Event::Began(op, _)
+        Event::Began(op, ..)
         | Event::Ended(op, ..)
         | Event::Cancelled(op)
         | Event::Refused(op, _)

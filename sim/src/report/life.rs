@@ -79,7 +79,7 @@ impl Teller<'_> {
                 None if words::is_on_map(raw) => self.unchanged(raw),
                 None => None,
             },
-            Event::Began(op, request) => {
+            Event::Began(op, request, _) => {
                 self.requests.insert(*op, *request);
                 self.issued(*op, *request)
             }

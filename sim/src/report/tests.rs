@@ -34,10 +34,8 @@ impl Subject for WithLog {
 
 fn scenario() -> Scenario {
     let mut scenario = decode(&[]);
-    scenario.steps = vec![
-        Step::new(Op::Write { offset: 0, length: scenario.device.block_size.into(), fua: false }),
-        Step::new(Op::Flush),
-    ];
+    scenario.steps =
+        vec![Step::new(Op::write(0, scenario.device.block_size.into())), Step::new(Op::Flush)];
     scenario
 }
 

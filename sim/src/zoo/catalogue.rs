@@ -63,6 +63,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "the kernel reports to one caller only; the other one's sync is Ok";
         "checkpoint-taken-for-flush" Sequences(Q::CheckpointTakenForFlush),
             "a flush skipped after a checkpoint, which was to have synced everything";
+        "unchanged-not-synced" Plain(Some(P::UnchangedNotSynced)),
+            "a write of what is there already is skipped, and its FUA with it: write elision";
         "sequence-of-8-bits" Limits(L::SequenceWraps),
             "`newer than` without wrap-around: a generation in a byte is older after 256 writes";
     }
@@ -191,6 +193,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "off_t of 32 bits: classic";
         "offset-32-bits" Calls(C::OffsetBits(32)),
             "an offset kept in a u32: classic";
+        "zeros-as-trim" Plain(Some(P::ZerosAsTrim)),
+            "detect-zeroes=unmap over a discard that need not leave zeros";
         "offset-40-bits" Calls(C::OffsetBits(40)),
             "an offset packed into 5 bytes";
         "offset-44-bits" Calls(C::OffsetBits(44)),
@@ -201,6 +205,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "an invalidation forgotten on the rare path: classic";
         "cache-stale-after-write" Cache(Some(K::StaleAfterWrite)),
             "only the first block of a write invalidated: classic";
+        "zeros-skipped" Plain(Some(P::ZerosSkipped)),
+            "zeros left out for the sake of a sparse image, also where it had been written: cp";
         "cache-stale-after-reopen" Cache(Some(K::StaleAfterReopen)),
             "a cache saved at close, older than the disk after a crash";
         "cache-served-after-crash" Cache(Some(K::ServedAfterCrash)),

@@ -29,6 +29,9 @@ pub(super) enum Bug {
     SyncsUnserialised,
     EndOfFileIsError,
     EndOfFileNotZeroed,
+    ZerosSkipped,
+    ZerosAsTrim,
+    UnchangedNotSynced,
 }
 
 pub(super) struct Plain {
@@ -139,6 +142,24 @@ impl Plain {
         Ok(())
     }
 
+    /// Whether a write is done without writing.
+    async fn is_no_news(&self, offset: u64, data: &[u8]) -> Result<bool, DeviceError> {
+        let is_zeros = data.iter().all(|&byte| byte == 0) && !data.is_empty();
+        match self.bug {
+            // The file was sparse when it was made.
+            Some(Bug::ZerosSkipped) => Ok(is_zeros),
+            Some(Bug::ZerosAsTrim) if is_zeros => {
+                self.trim(offset, data.len() as u64).await.map(|()| true)
+            }
+            Some(Bug::UnchangedNotSynced) => {
+                let mut held = vec![0; data.len()];
+                self.read_all(offset, &mut held).await?;
+                Ok(held == data)
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// One more attempt at the sector that is torn, until it is whole, refused or stuck. A failure
     /// in here is not the one to report.
     async fn finish_sector(&self, sector: &[u8], offset: u64) {
@@ -207,6 +228,9 @@ impl Device for Plain {
 
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         self.admit_change(offset, buffer.len() as u64)?;
+        if self.is_no_news(offset, buffer.as_slice()).await? {
+            return Ok(());
+        }
         self.write_all(offset, buffer.as_slice()).await?;
         if options.fua && !buffer.is_empty() { self.sync().await } else { Ok(()) }
     }

@@ -1,6 +1,7 @@
 //! How large a scenario is, for the person who has to understand it.
 
 use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
+use crate::model::Data;
 use crate::scenario::{DropOn, Op, Scenario, Step};
 
 /// The size of a scenario. The fields are compared in this order, so that nothing that comes first
@@ -70,10 +71,11 @@ fn survivors(step: &Step) -> impl Iterator<Item = CrashPolicy> {
 
 fn rank(step: &Step) -> u64 {
     let fua = matches!(step.op, Op::Write { fua: true, .. });
+    let unusual = u64::from(step.op.data() != Data::Unique);
     let crashes: u64 = survivors(step).map(rank_of_policy).sum();
     let faults: u64 = step.faults.iter().map(|fault| fault.kind.class() as u64).sum();
     let early = u64::from(step.drop_on == DropOn::NextPoll);
-    u64::from(fua) + crashes + faults + early
+    u64::from(fua) + unusual + crashes + faults + early
 }
 
 /// The place of a policy when the easiest to understand come first.

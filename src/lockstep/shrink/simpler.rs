@@ -3,6 +3,7 @@
 
 use crate::device::Geometry;
 use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
+use crate::model::Data;
 use crate::model::Request;
 use crate::scenario::{Accepts, DeviceSpec, DropOn, Op, Scenario, Step, Trim};
 use std::ops::RangeInclusive;
@@ -220,7 +221,11 @@ fn ops(op: Op, device: &DeviceSpec) -> Vec<Op> {
         moved
     });
     let other = match op {
-        Op::Write { offset, length, fua: true } => vec![Op::Write { offset, length, fua: false }],
+        Op::Write { offset, length, fua, data } => {
+            let plain = fua.then_some(Op::Write { offset, length, fua: false, data });
+            let unique = Op::Write { offset, length, fua, data: Data::Unique };
+            plain.into_iter().chain((op != unique).then_some(unique)).collect()
+        }
         Op::Crash(_) => policies().map(Op::Crash).collect(),
         _ => Vec::new(),
     };

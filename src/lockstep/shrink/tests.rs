@@ -75,7 +75,7 @@ fn a_long_scenario_shrinks_as_far() {
     let length = scenario.device.block_size.into();
     let lossy = [
         Op::Crash(CrashPolicy::None),
-        Op::Write { offset: 0, length, fua: false },
+        Op::write(0, length),
         Op::Flush,
         Op::Crash(CrashPolicy::None),
     ];

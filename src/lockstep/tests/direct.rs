@@ -25,7 +25,7 @@ impl Subject for TooSmall {
 #[test]
 fn an_alignment_that_the_device_gets_wrong_excuses_it_of_nothing_and_is_named() {
     for promises in [Promises::file_backed(), Promises::none()] {
-        let write = Step::new(Op::Write { offset: 0, length: 512, fua: false });
+        let write = Step::new(Op::write(0, 512));
         let scenario = Scenario { steps: vec![write], ..decode(&[]) };
         let mut runner = Runner::new(TooSmall(promises), Medium::Memory);
         let report = runner.run(&scenario, Options::default()).unwrap();

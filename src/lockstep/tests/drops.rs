@@ -131,11 +131,7 @@ impl Device for ProbeDevice {
 
 /// A write that is dropped, beside a flush of another client after it; without needless polls.
 fn write_and_flush(drop_at: u32, drop_on: DropOn) -> (Life, Report) {
-    let write = Step {
-        drop_at: Some(drop_at),
-        drop_on,
-        ..Step::new(Op::Write { offset: 0, length: 512, fua: false })
-    };
+    let write = Step { drop_at: Some(drop_at), drop_on, ..Step::new(Op::write(0, 512)) };
     // The write has been polled when the flush comes.
     let other = |op| Step { client: 1, ..Step::new(op) };
     let reads = [Op::Read { offset: 0, length: 512 }; 8].map(other);

@@ -2,9 +2,10 @@
 
 use super::super::{Explanation, FileBacked, Options, Part, Report, Runner, Verdict};
 use crate::disk::{CrashPolicy, Fault, FaultKind, Medium};
+use crate::model::Data;
 use crate::scenario::{Op, Scenario, Step, decode};
 
-const WRITE: Op = Op::Write { offset: 512, length: 1024, fua: false };
+const WRITE: Op = Op::Write { offset: 512, length: 1024, fua: false, data: Data::Unique };
 
 fn scenario(steps: Vec<Step>) -> Scenario {
     let mut scenario = Scenario { steps, ..decode(&[]) };
@@ -109,7 +110,7 @@ fn what_is_long_is_cut_short() {
 /// What the device did before is not pushed out by the many reads of a recovery.
 #[test]
 fn of_many_reads_of_a_recovery_a_few_are_shown() {
-    let write = Op::Write { offset: 3584, length: 512, fua: false };
+    let write = Op::write(3584, 512);
     let lost = faulty(write, FaultKind::LostWrite);
     let crash = Step::new(Op::Crash(CrashPolicy::All));
     let mut scenario = scenario(vec![lost, Step::new(Op::Flush), crash]);
@@ -127,7 +128,7 @@ fn of_many_reads_of_a_recovery_a_few_are_shown() {
 
 #[test]
 fn the_raw_calls_of_what_met_a_fault_are_shown() {
-    let elsewhere = Op::Write { offset: 3072, length: 512, fua: false };
+    let elsewhere = Op::write(3072, 512);
     let read = Op::Read { offset: 0, length: 2048 };
     let between = [read; 4].map(Step::new);
     let steps = [faulty(elsewhere, FaultKind::Eio)].into_iter().chain(between);

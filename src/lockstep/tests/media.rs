@@ -14,7 +14,7 @@ fn accused(kind: FaultKind, of_read: bool, at: u64) -> Option<Kind> {
     (scenario.device.block_count, scenario.device.file_length) = (64, 64 * 512);
     scenario.device.heap = 1 << 16;
     let (offset, length) = (at * 512, 1024);
-    let write = Step::new(Op::Write { offset, length, fua: false });
+    let write = Step::new(Op::write(offset, length));
     let read = Step::new(Op::Read { offset, length });
     scenario.steps = vec![write.clone(), Step::new(Op::Flush), write, read];
     let whole = Step::new(Op::Read { offset: 0, length: 64 * 512 });

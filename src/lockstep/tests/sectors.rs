@@ -1,7 +1,7 @@
 //! What a trace says of the sectors against what the device read from them.
 
 use super::*;
-use crate::model::{Content, FIRST_CONTENTS, OpId};
+use crate::model::{Content, Data, FIRST_CONTENTS, OpId, PATTERN};
 use std::collections::BTreeMap;
 
 const SECTORS: Options = Options { trace: true, sectors: true, report_media_errors: false };
@@ -11,8 +11,10 @@ fn shows(content: Content, number: u64, scenario: &Scenario, seen: OpId) -> bool
     let step = scenario.steps.get((seen as usize).wrapping_sub(1));
     // What trim it was, the bytes do not tell.
     let trimmed = step.is_some_and(|step| matches!(step.op, Op::Trim { .. }));
+    let data = step.map_or(Data::Unique, |step| step.op.data());
     match content {
-        Content::Zeros => seen == 0 || trimmed,
+        Content::Zeros => seen == 0 || trimmed || data == Data::Zeros,
+        Content::Written { op: PATTERN, sector } => data == Data::Pattern && sector == number,
         Content::Written { op, sector } => (op, sector) == (seen, number),
         Content::Scribble => trimmed,
         Content::Torn { .. } | Content::Unknown => false,

@@ -148,7 +148,7 @@ fn span(op: Op) -> Option<(u64, u64)> {
 fn with_span(op: Op, (offset, length): (u64, u64)) -> Op {
     match op {
         Op::Read { .. } => Op::Read { offset, length },
-        Op::Write { fua, .. } => Op::Write { offset, length, fua },
+        Op::Write { fua, data, .. } => Op::Write { offset, length, fua, data },
         Op::Trim { .. } => Op::Trim { offset, length },
         _ => op,
     }

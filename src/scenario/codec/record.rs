@@ -7,7 +7,7 @@ use super::fault::{fault, numbers, survivors};
 use super::header::Header;
 use super::place::{self, Place};
 use crate::disk::CrashPolicy;
-use crate::model::Request;
+use crate::model::{Data, Request};
 
 /// What a record does. The numbers are part of the format: they are never changed, nor used again.
 #[derive(Clone, Copy)]
@@ -28,9 +28,13 @@ enum Code {
     Range = 10,
     /// When the power fails in the operation before, and what survives.
     Failure = 11,
+    WriteZeros = 12,
+    FuaWriteZeros = 13,
+    WritePattern = 14,
+    FuaWritePattern = 15,
 }
 
-const CODES: [Code; 12] = [
+const CODES: [Code; 16] = [
     Code::Read,
     Code::Write,
     Code::FuaWrite,
@@ -43,6 +47,10 @@ const CODES: [Code; 12] = [
     Code::MoreFaults,
     Code::Range,
     Code::Failure,
+    Code::WriteZeros,
+    Code::FuaWriteZeros,
+    Code::WritePattern,
+    Code::FuaWritePattern,
 ];
 
 /// What the numbers beyond do, modulo 16: a bit of everything, and with the durability flavour
@@ -103,10 +111,15 @@ pub(super) fn decode(bytes: Reader<'_>, header: &Header, last: Option<&mut Step>
 fn operation(code: Code, bytes: Reader<'_>, device: &DeviceSpec) -> Option<Op> {
     let (near, blocks, distance) = (bytes.byte(2), bytes.byte(3), bytes.byte(4));
     let place = Place { near, blocks, distance };
+    let write = |fua, data| Op::Write { offset: 0, length: 0, fua, data };
     let op = match code {
         Code::Read => Op::Read { offset: 0, length: 0 },
-        Code::Write => Op::Write { offset: 0, length: 0, fua: false },
-        Code::FuaWrite => Op::Write { offset: 0, length: 0, fua: true },
+        Code::Write => write(false, Data::Unique),
+        Code::FuaWrite => write(true, Data::Unique),
+        Code::WriteZeros => write(false, Data::Zeros),
+        Code::FuaWriteZeros => write(true, Data::Zeros),
+        Code::WritePattern => write(false, Data::Pattern),
+        Code::FuaWritePattern => write(true, Data::Pattern),
         Code::Trim => Op::Trim { offset: 0, length: 0 },
         Code::Flush => Op::Flush,
         Code::Barrier => Op::Barrier,
@@ -210,8 +223,14 @@ pub(super) fn encode(step: &Step, device: &DeviceSpec, bytes: &mut Writer) {
 fn code_of(op: Op) -> Code {
     match op {
         Op::Read { .. } => Code::Read,
-        Op::Write { fua: false, .. } => Code::Write,
-        Op::Write { fua: true, .. } => Code::FuaWrite,
+        Op::Write { fua, data, .. } => match (data, fua) {
+            (Data::Unique, false) => Code::Write,
+            (Data::Unique, true) => Code::FuaWrite,
+            (Data::Zeros, false) => Code::WriteZeros,
+            (Data::Zeros, true) => Code::FuaWriteZeros,
+            (Data::Pattern, false) => Code::WritePattern,
+            (Data::Pattern, true) => Code::FuaWritePattern,
+        },
         Op::Trim { .. } => Code::Trim,
         Op::Flush => Code::Flush,
         Op::Barrier => Code::Barrier,

@@ -19,7 +19,7 @@ fn large(steps: Vec<Step>) -> Scenario {
 }
 
 fn write(offset: u64, length: u64) -> Step {
-    Step::new(Op::Write { offset, length, fua: false })
+    Step::new(Op::write(offset, length))
 }
 
 fn trim(offset: u64, length: u64) -> Step {

@@ -31,7 +31,7 @@ fn disturbed() -> Step {
     ];
     Step {
         client: 15,
-        op: Op::Write { offset: u64::MAX, length: 512, fua: true },
+        op: Op::fua_write(u64::MAX, 512),
         faults: (0..).zip(kinds).map(|(call, kind)| Fault { call, kind }).collect(),
         drop_at: Some(u32::MAX),
         drop_on: DropOn::NextPoll,
@@ -124,7 +124,7 @@ fn what_is_as_usual_is_not_printed() {
         note: String::new(),
         seed: None,
         expect: None,
-        steps: vec![Step::new(Op::Write { offset: 0, length: 512, fua: false })],
+        steps: vec![Step::new(Op::write(0, 512))],
         ..elaborate()
     });
     for absent in ["note", "seed", "expect", "client", "faults", "drop", "crash_at", "fua"] {

@@ -13,7 +13,7 @@ fn scenario(steps: Vec<Step>) -> Scenario {
 }
 
 fn write(offset: u64, length: u64) -> Op {
-    Op::Write { offset, length, fua: true }
+    Op::fua_write(offset, length)
 }
 
 #[test]

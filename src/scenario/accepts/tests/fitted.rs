@@ -150,7 +150,7 @@ fn the_heap_keeps_what_fits_and_what_does_not() {
 
 #[test]
 fn faults_that_are_not_drawn_are_removed() {
-    let write = |length| Op::Write { offset: 0, length, fua: false };
+    let write = |length| Op::write(0, length);
     let mut original = scenario(&[write(1024), write(2048), Op::Crash(CrashPolicy::Garbage(7))]);
     original.device.sector_size = 512;
     for step in &mut original.steps {

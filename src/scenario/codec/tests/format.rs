@@ -2,6 +2,7 @@
 
 use super::{decode, encode, same_run};
 use crate::disk::{CrashPolicy, Dirty, Fault, FaultKind};
+use crate::model::Data;
 use crate::scenario::{DeviceSpec, Op, Scenario, Step, Trim, VERSION, parse, print};
 
 /// Every operation, kind of fault and policy there is.
@@ -43,10 +44,11 @@ fn everything() -> Scenario {
         CrashPolicy::Garbage(6),
         CrashPolicy::Unreadable(7),
     ];
+    let write = |fua, data| Op::Write { offset: 4096, length: 4096, fua, data };
     let ops = [
         Op::Read { offset: 4096, length: 8192 },
-        Op::Write { offset: 16 << 40, length: 4096, fua: false },
-        Op::Write { offset: 0, length: 4095, fua: true },
+        Op::write(16 << 40, 4096),
+        Op::fua_write(0, 4095),
         Op::Trim { offset: u64::MAX, length: u64::MAX },
         Op::Flush,
         Op::Barrier,
@@ -58,6 +60,9 @@ fn everything() -> Scenario {
     for (step, chunk) in steps.iter_mut().zip(kinds.chunks(4)) {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
+    let data = [Data::Zeros, Data::Pattern].into_iter();
+    let writes = data.flat_map(|data| [write(false, data), write(true, data)]);
+    steps.extend(writes.map(Step::new));
     steps[0].drop_at = Some(2);
     steps[1].crash_at = Some((3, CrashPolicy::Runs(8)));
     steps[9].crash_at = Some((1, CrashPolicy::Random(9)));
