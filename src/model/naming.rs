@@ -2,14 +2,35 @@
 
 use super::difference::Difference;
 use super::fate::Account;
-use super::payload::{self, Content, PATTERN};
+use super::payload::{self, Content, OpId, PATTERN};
 use super::request::{Data, Request};
-use super::twin::Twin;
+use super::twin::{Entry, Twin};
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
 use std::fmt;
 
 impl Twin {
+    /// What the bytes of a sector are, in this run. The pattern is that of the write that was to
+    /// write it there last.
+    pub fn identify(&self, sector_bytes: &[u8]) -> Content {
+        match payload::identify(sector_bytes, self.salt) {
+            Content::Written { op: PATTERN, sector } => {
+                let wrote_it =
+                    |it: &Entry| it.data == Data::Pattern && it.changes.contains(&sector);
+                let op = self.log.iter().rposition(wrote_it);
+                let op = op.and_then(|op| OpId::try_from(op).ok()).unwrap_or(PATTERN);
+                Content::Written { op, sector }
+            }
+            content => content,
+        }
+    }
+
+    /// Whether this operation is a trim.
+    pub(super) fn is_trim(&self, op: OpId) -> bool {
+        let request = self.log.get(op as usize).map(|entry| entry.request);
+        matches!(request, Some(Request::Trim { .. }))
+    }
+
     pub(super) fn wrong_data(
         &self,
         what: fmt::Arguments<'_>,

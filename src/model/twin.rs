@@ -150,21 +150,6 @@ impl Twin {
         }
     }
 
-    /// What the bytes of a sector are, in this run. The pattern is that of the write that was to
-    /// write it there last.
-    pub fn identify(&self, sector_bytes: &[u8]) -> Content {
-        match payload::identify(sector_bytes, self.salt) {
-            Content::Written { op: PATTERN, sector } => {
-                let wrote_it =
-                    |it: &Entry| it.data == Data::Pattern && it.changes.contains(&sector);
-                let op = self.log.iter().rposition(wrote_it);
-                let op = op.and_then(|op| OpId::try_from(op).ok()).unwrap_or(PATTERN);
-                Content::Written { op, sector }
-            }
-            content => content,
-        }
-    }
-
     pub(super) fn tick(&mut self) -> Tick {
         self.now += 1;
         self.now
@@ -583,12 +568,6 @@ impl Twin {
     pub(super) fn waives_mixture(&self, bytes: &[u8]) -> bool {
         self.promises.waives.sector_atomicity
             && matches!(self.identify(bytes), Content::Torn { .. } | Content::Unknown)
-    }
-
-    /// Whether this operation is a trim.
-    pub(super) fn is_trim(&self, op: OpId) -> bool {
-        let request = self.log.get(op as usize).map(|entry| entry.request);
-        matches!(request, Some(Request::Trim { .. }))
     }
 
     /// A version was seen in the next sector.
