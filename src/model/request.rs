@@ -96,8 +96,8 @@ pub enum Data {
     /// wrong says where it comes from.
     #[default]
     Unique,
-    /// What all writes of the pattern write: it names each sector and no write. So a device may find
-    /// that it holds it already.
+    /// What all writes of the pattern write: it names each sector and no write. So a device may
+    /// find that it holds it already.
     Pattern,
     /// Zeros. So a device may find that there is nothing to store.
     Zeros,
