@@ -44,7 +44,6 @@ fn everything() -> Scenario {
         CrashPolicy::Garbage(6),
         CrashPolicy::Unreadable(7),
     ];
-    let write = |fua, data| Op::Write { offset: 4096, length: 4096, fua, data };
     let ops = [
         Op::Read { offset: 4096, length: 8192 },
         Op::write(16 << 40, 4096),
@@ -60,9 +59,7 @@ fn everything() -> Scenario {
     for (step, chunk) in steps.iter_mut().zip(kinds.chunks(4)) {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
-    let data = [Data::Zeros, Data::Pattern].into_iter();
-    let writes = data.flat_map(|data| [write(false, data), write(true, data)]);
-    steps.extend(writes.map(Step::new));
+    steps.extend(repeated_writes());
     steps[0].drop_at = Some(2);
     steps[1].crash_at = Some((3, CrashPolicy::Runs(8)));
     steps[9].crash_at = Some((1, CrashPolicy::Random(9)));
@@ -79,6 +76,12 @@ fn everything() -> Scenario {
     };
     let (note, seed, expect) = (String::new(), None, None);
     Scenario { version: VERSION, note, seed, device, schedule: 10, salt: 11, steps, expect }
+}
+
+fn repeated_writes() -> impl Iterator<Item = Step> {
+    let write = |fua, data| Step::new(Op::Write { offset: 4096, length: 4096, fua, data });
+    let data = [Data::Zeros, Data::Pattern].into_iter();
+    data.flat_map(move |data| [write(false, data), write(true, data)])
 }
 
 /// The bytes, as hexadecimal digits: the header, and a line for each record.
