@@ -55,11 +55,10 @@ fn everything() -> Scenario {
         Op::Reopen,
     ];
     let mut steps: Vec<Step> = ops.map(Step::new).into();
-    steps.extend(policies.map(|policy| Step::new(Op::Crash(policy))));
+    steps.extend(policies.map(|it| Step::new(Op::Crash(it))).into_iter().chain(repeated_writes()));
     for (step, chunk) in steps.iter_mut().zip(kinds.chunks(4)) {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
-    steps.extend(repeated_writes());
     steps[0].drop_at = Some(2);
     steps[1].crash_at = Some((3, CrashPolicy::Runs(8)));
     steps[9].crash_at = Some((1, CrashPolicy::Random(9)));
