@@ -12,8 +12,8 @@ use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
 static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
@@ -42,9 +42,9 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     buffers: Arc<BufferAllocator>,
     /// The requests that close waits for, and whether the device is closed.
     in_flight: InFlight,
-    /// Set when close has flushed. Until then, closing again is to try again: the first close may
-    /// have been cancelled.
-    flushed_at_close: AtomicBool,
+    /// The sync that every close waits for, from the first one on that found no request in flight.
+    /// So no close makes a sync after another has returned, and one that was dropped is made good.
+    closing_sync: OnceLock<u64>,
     syncs: SyncLatch,
 }
 
@@ -137,7 +137,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             may_end_early: options.block_count.is_some(),
             buffers,
             in_flight: InFlight::default(),
-            flushed_at_close: AtomicBool::new(false),
+            closing_sync: OnceLock::new(),
             syncs: SyncLatch::default(),
         })
     }
@@ -178,7 +178,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
     }
 
     async fn sync(&self) -> Result<(), DeviceError> {
-        self.syncs.sync(|| self.sync_file()).await
+        self.syncs.share(|| self.sync_file()).await
     }
 
     /// Fills `buffer` from `offset` on.
@@ -354,8 +354,8 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn close(&self) -> Result<(), DeviceError> {
         self.in_flight.close().await;
-        // A close that waited for another must not sync after that one has returned.
-        self.syncs.sync_once(&self.flushed_at_close, &mut || self.sync_file()).await
+        let sync = *self.closing_sync.get_or_init(|| self.syncs.next());
+        self.syncs.share_from(sync, || self.sync_file()).await
     }
 }
 

@@ -1,26 +1,34 @@
-//! One sync of a file at a time, and a failure that nobody can overhear.
+//! Syncs that belong to the device: one at a time, shared by those that wait for it, and a failure
+//! that nobody can overhear.
 
 use super::DeviceError;
-use futures::lock::Mutex;
+use futures::FutureExt;
+use futures::future::Shared;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A sync that was begun.
-type Begun = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+/// A sync under way, which whoever waits for it keeps going. It answers `false` if a signal
+/// interrupted it.
+type Running = Shared<Pin<Box<dyn Future<Output = Result<bool, DeviceError>> + Send>>>;
 
 /// Syncs one at a time, and none after one has failed (clause 6).
 ///
-/// The kernel reports a failed sync once, and to one caller. Two callers must not miss it:
+/// The kernel reports a failed sync once, and to one caller. Three callers must not miss it:
 ///
 /// * one whose own sync comes second. Its sync would return `Ok`, so it has to wait until the first
 ///   has had its answer;
 /// * one that comes after a request that was dropped. Between the moment when a sync has failed and
 ///   the moment when its answer arrives, the request that waits for it may be dropped. So it is the
 ///   latch that keeps a sync under way, not the request, and whoever syncs next waits for its
-///   answer first.
+///   answer first;
+/// * one that [shares](Self::share) the sync of another. All of them get its error.
+///
+/// No lock is held while a sync is under way. A request that is dropped takes nothing with it: the
+/// others that wait for the same sync keep it going.
 ///
 /// Use it in a device of yours:
 ///
@@ -34,7 +42,7 @@ type Begun = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 ///     let file = Arc::clone(&file);
 ///     async move { file.sync_data() }
 /// };
-/// block_on(latch.sync(sync))?;
+/// block_on(latch.share(sync))?;
 /// latch.check()?; // before every write and trim
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -42,8 +50,36 @@ type Begun = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 pub struct SyncLatch {
     /// Set when a sync fails; never cleared, as nobody can tell what the file still holds.
     failed: AtomicBool,
-    /// Held during a sync. A sync is left here if the request that waited for it was dropped.
-    begun: Mutex<Option<Begun>>,
+    syncs: Mutex<Syncs>,
+}
+
+/// Syncs are numbered from 1, in the order in which they begin.
+#[derive(Default)]
+struct Syncs {
+    /// The last one that was begun.
+    begun: u64,
+    /// The last one that succeeded.
+    succeeded: u64,
+    /// The last one that was begun, until somebody has heard its answer. All who wait for it may
+    /// have been dropped.
+    running: Option<Running>,
+}
+
+/// Which syncs do for a caller.
+enum Needs {
+    /// Any that is numbered like this or higher.
+    From(u64),
+    /// Its own, which has this number once it has begun.
+    Own(Option<u64>),
+}
+
+impl Needs {
+    fn are_met(&self, succeeded: u64) -> bool {
+        match *self {
+            Self::From(number) | Self::Own(Some(number)) => succeeded >= number,
+            Self::Own(None) => false,
+        }
+    }
 }
 
 impl SyncLatch {
@@ -61,61 +97,113 @@ impl SyncLatch {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Makes a sync by calling `sync`, again for as long as signals interrupt it. First waits for
-    /// the sync of another request, also if that was dropped.
+    /// Waits for a sync that begins after this call, and shares it with all who wait for one then
+    /// (group commit). The first of them makes it by calling `sync`, and again for as long as
+    /// signals interrupt it. All syncs of the latch have to be of the same file.
     ///
     /// # Errors
     ///
-    /// The error of the sync; that of the sync of a request that was dropped before it heard of
-    /// it; [`DeviceError::SyncFailed`] if an earlier one failed.
-    pub async fn sync<F>(&self, mut sync: impl FnMut() -> F) -> Result<(), DeviceError>
+    /// The error of that sync, or of the one before it; [`DeviceError::SyncFailed`] if an earlier
+    /// one failed.
+    pub async fn share<F>(&self, sync: impl FnMut() -> F) -> Result<(), DeviceError>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        self.sync_once(&AtomicBool::new(false), &mut sync).await
+        self.share_from(self.next(), sync).await
     }
 
-    /// As [`sync`](Self::sync), but does nothing if `done` is set when its turn has come, and sets
-    /// it if the sync succeeds.
-    pub(super) async fn sync_once<F>(
+    /// The number of the first sync that begins from now on. What is under way has begun before,
+    /// and may miss what was written since.
+    pub(super) fn next(&self) -> u64 {
+        self.syncs().begun + 1
+    }
+
+    /// As [`share`](Self::share), but waits for the sync of this number or any later one.
+    pub(super) async fn share_from<F>(
         &self,
-        done: &AtomicBool,
-        sync: &mut impl FnMut() -> F,
+        number: u64,
+        sync: impl FnMut() -> F,
     ) -> Result<(), DeviceError>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let mut begun = self.begun.lock().await;
-        if begun.is_some() {
-            self.end(&mut begun).await?;
-        }
-        if done.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        self.check()?;
+        self.wait(Needs::From(number), sync).await
+    }
+
+    /// Makes a sync of its own by calling `sync`, again for as long as signals interrupt it. First
+    /// waits for the sync of another request, also if that was dropped. For devices with several
+    /// files, as the sync of one is not that of another.
+    ///
+    /// # Errors
+    ///
+    /// As of [`share`](Self::share).
+    pub async fn sync<F>(&self, sync: impl FnMut() -> F) -> Result<(), DeviceError>
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.wait(Needs::Own(None), sync).await
+    }
+
+    async fn wait<F>(
+        &self,
+        mut needs: Needs,
+        mut sync: impl FnMut() -> F,
+    ) -> Result<(), DeviceError>
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
         loop {
-            *begun = Some(Box::pin(sync()));
-            if self.end(&mut begun).await? {
-                done.store(true, Ordering::Release);
-                return Ok(());
-            }
+            let (number, running) = {
+                let mut syncs = self.syncs();
+                if needs.are_met(syncs.succeeded) {
+                    return Ok(());
+                }
+                self.check()?;
+                if syncs.running.is_none() {
+                    syncs.begun += 1;
+                    syncs.running = Some(running(sync()));
+                    if let Needs::Own(own) = &mut needs {
+                        *own = Some(syncs.begun);
+                    }
+                }
+                (syncs.begun, syncs.running.clone())
+            };
+            let Some(running) = running else { unreachable!("it was begun, if it was not") };
+            let answer = running.await;
+            self.heard(number, answer)?;
         }
     }
 
-    /// Waits for the sync that was begun. False if a signal interrupted it.
-    async fn end(&self, begun: &mut Option<Begun>) -> Result<bool, DeviceError> {
-        let Some(sync) = begun else { return Ok(false) };
-        let answer = sync.await;
-        *begun = None;
-        match answer {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-            Err(error) => {
-                self.failed.store(true, Ordering::Release);
-                Err(error.into())
-            }
+    /// A caller has heard the answer of a sync: the first, or another who waited for it.
+    fn heard(&self, number: u64, answer: Result<bool, DeviceError>) -> Result<(), DeviceError> {
+        let mut syncs = self.syncs();
+        if answer.is_err() {
+            self.failed.store(true, Ordering::Release);
         }
+        if answer? {
+            syncs.succeeded = syncs.succeeded.max(number);
+        }
+        if syncs.begun == number {
+            syncs.running = None;
+        }
+        Ok(())
     }
+
+    fn syncs(&self) -> MutexGuard<'_, Syncs> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn running<F>(sync: F) -> Running
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let answer = sync.map(|answer| match answer {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(error) => Err(error.into()),
+    });
+    answer.boxed().shared()
 }
 
 impl fmt::Debug for SyncLatch {

@@ -408,6 +408,8 @@ impl State {
         };
         if let Some(kind) = failed {
             self.injected(caller, kind);
+            let error = self.operations.failed_sync.or(kind.surfaces());
+            self.operations.failed_sync = error;
         }
         let name = file.map_or(0, |file| self.file(file).name);
         let call = sync_call(file);

@@ -67,6 +67,9 @@ pub struct CallReport {
     pub calls: u32,
     /// The faults that its calls met, each with the number of its call.
     pub met: SmallVec<[Fault; 2]>,
+    /// How a sync failed first since the device was opened, whoever made it. Only with
+    /// [`Rules::own_calls`].
+    pub failed_sync: Option<DeviceError>,
     /// Raw calls that failed while it was under way, whoever made them. Only where requests do not
     /// make their raw calls themselves: see [`Rules::own_calls`].
     pub causes: Vec<Cause>,
@@ -101,6 +104,7 @@ impl CallReport {
         self.unreliable.clear();
         (self.calls, self.escaped, self.misaligned) = (0, None, None);
         (self.torn_reads, self.overtaken) = (0, 0);
+        self.failed_sync = None;
     }
 }
 
@@ -214,6 +218,8 @@ pub(super) struct Operations {
     pub(super) calm: bool,
     owed: Vec<DeviceError>,
     pub(super) failed_syncs: Vec<FailedSync>,
+    /// How a sync of a file failed first since the device was opened.
+    pub(super) failed_sync: Option<DeviceError>,
     /// Faults that calls of tasks met since they were last handed over.
     pub(super) met_by_tasks: Vec<FaultKind>,
     /// Sectors of which reads by tasks got what no device could know to be wrong.
@@ -239,6 +245,7 @@ impl Operations {
     pub(super) fn reopened(&mut self) {
         self.pending.clear();
         self.owed.clear();
+        self.failed_sync = None;
     }
 
     fn active(&mut self) -> &mut [Operation] {
@@ -281,6 +288,7 @@ impl Operations {
         let operation = &mut self.slots[self.under_way];
         std::mem::swap(report, &mut operation.report);
         if rules.own_calls {
+            report.failed_sync = self.failed_sync;
             return;
         }
         let planned = operation.faults.iter().zip(0_u32..);

@@ -265,6 +265,7 @@ impl<'a> Session<'a> {
         let judged = judge(&Evidence {
             errors: &errors,
             sync_error: syncs.find_map(|fault| fault.kind.surfaces()),
+            failed_sync: report.failed_sync,
             causes: &causes,
             owed: &report.owed,
             absorbable: report.met.iter().find_map(|fault| fault.kind.absorbed()),

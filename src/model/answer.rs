@@ -22,7 +22,7 @@ pub(super) struct DeviceState {
     pub(super) sync_failing: bool,
     /// Since when the device has told of a failed sync: requests have to be refused.
     pub(super) sync_failed: Option<Tick>,
-    /// How a sync failed first, of a device that does not make its own calls.
+    /// How a sync failed first.
     pub(super) sync_error: Option<DeviceError>,
     /// A failed sync that nobody has been told of.
     pub(super) untold: Option<FailedSync>,
@@ -233,7 +233,9 @@ impl Obligation<'_> {
         let late = !self.is_read() || !self.promises.in_place;
         // Once somebody was told of a failed sync, the others get `SyncFailed`.
         let sync_untold = !self.is_past(self.state.sync_failed);
-        let of_sync = || sync_untold && self.state.sync_error == Some(error);
+        // Where each request makes its own calls otherwise, syncs may be shared all the same.
+        let shares = self.request.makes_durable() || !self.promises.own_calls;
+        let of_sync = || shares && sync_untold && self.state.sync_error == Some(error);
         let untold = || late && (owed.contains(&error) || of_sync());
         causes.iter().any(|cause| cause.error == error && self.concerns(cause)) || untold()
     }

@@ -27,8 +27,9 @@ use std::fmt;
 #[non_exhaustive]
 pub struct Promises {
     /// Each request makes its raw calls itself. It returns an error if one of these calls failed,
-    /// and never returns the error of another request's call. A device with tasks of its own, or
-    /// whose requests do each other's work, cannot promise this.
+    /// and never returns the error of another request's call, but for that of a sync which both
+    /// were waiting for. A device with tasks of its own, or whose requests do each other's work,
+    /// cannot promise this.
     pub own_calls: bool,
     /// Block *n* lies at byte *n* × block size of the file [`DISK`](crate::disk::DISK), and
     /// requests touch no byte of that file past the device. Only for such a device does the twin

@@ -173,6 +173,9 @@ pub struct Evidence<'a> {
     pub errors: &'a [DeviceError],
     /// The one of them that was a failed sync.
     pub sync_error: Option<DeviceError>,
+    /// How a sync failed since the device was opened, whichever request has made it: others may
+    /// have waited for it too.
+    pub failed_sync: Option<DeviceError>,
     /// Of any other device, the raw calls that failed while this request was under way, whoever
     /// made them.
     pub causes: &'a [Cause],

@@ -234,7 +234,10 @@ impl Twin {
         }
         let request = self.log[op as usize].request;
         self.misread(evidence.unreliable);
-        self.state.sync_failing |= evidence.sync_error.is_some();
+        if let Some(error) = evidence.sync_error.or(evidence.failed_sync) {
+            self.state.sync_failing = true;
+            self.state.sync_error.get_or_insert(error);
+        }
         if evidence.sync_error.is_some() {
             // However the request ends: the kernel has reported it, and will not again.
             self.legal.sync_failed(now);

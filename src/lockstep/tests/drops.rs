@@ -192,7 +192,7 @@ fn opening_may_be_dropped_at_each_moment() {
 fn tasks_are_polled_without_need() {
     let mut runner = Runner::new(FileBacked, Medium::Memory);
     let of = |seed| passes(&mut runner, &generate(seed, Profile::Heavy)).stats.needless_polls;
-    let (polls, scenarios) = (0..200)
+    let (polls, scenarios) = (0..400)
         .map(of)
         .fold((0, 0), |(polls, scenarios), more| (polls + more, scenarios + u64::from(more > 0)));
     assert!(polls > 100 && scenarios > 40, "{polls} in {scenarios} scenarios");
