@@ -417,7 +417,8 @@ impl<S: Subject> Run<'_, '_, S> {
                 }
                 Ended::Dropped => {
                     session.inner().stats.dropped(disturbing);
-                    session.disk.end(op, true);
+                    self.end_opening(op, Ending::Dropped);
+                    session.disk.reopened();
                 }
                 Ended::Crashed(policy) => {
                     session.inner().stats.happened(FaultClass::CrashInOpen, true);
@@ -427,12 +428,23 @@ impl<S: Subject> Run<'_, '_, S> {
         }
     }
 
-    fn judge_opening(&mut self, op: OpId, failed: Option<DeviceError>) -> Result<(), Early> {
+    /// An opening makes no more raw calls. A sync that failed in it is a failed sync like any other.
+    fn end_opening(&self, op: OpId, ending: Ending) {
         let session = self.session;
         let mut inner = session.inner();
         session.note_facts(&mut inner);
+        let Inner { log, report, twin, .. } = &mut *inner;
+        session.end_calls(op, ending, log, report);
+        if report.failed_sync.is_some() {
+            twin.sync_failed_in_opening();
+        }
+    }
+
+    fn judge_opening(&mut self, op: OpId, failed: Option<DeviceError>) -> Result<(), Early> {
+        let session = self.session;
+        self.end_opening(op, Ending::answered(failed.is_none()));
+        let mut inner = session.inner();
         let Inner { log, stats, report, .. } = &mut *inner;
-        session.end_calls(op, Ending::answered(failed.is_none()), log, report);
         log.opened(failed.map_or(Ok(()), Err));
         stats.met(report, failed.is_some());
         let promises = &session.promises;

@@ -9,11 +9,12 @@ mod drops;
 mod explain;
 mod media;
 mod model_device;
+mod opening;
 mod sectors;
 mod tasks;
 mod wrappers;
 
-fn passes(runner: &mut Runner<FileBacked>, scenario: &Scenario) -> Report {
+fn passes<S: Subject>(runner: &mut Runner<S>, scenario: &Scenario) -> Report {
     let report = runner.run(scenario, Options::default()).unwrap();
     let seed = scenario.seed.unwrap_or(0);
     assert_eq!(report.verdict, Verdict::Pass, "seed {seed} of {:?}", scenario.device);

@@ -31,6 +31,17 @@ impl Twin {
         matches!(request, Some(Request::Trim { .. }))
     }
 
+    /// A request touched the file outside the range of the device, at this byte.
+    #[cold]
+    pub(super) fn escaped(&self, request: Request, at: u64) -> Violation {
+        let (name, size) = (request.name(), self.geometry.size());
+        let sentence = format!(
+            "{name} touched byte {at} of the file, past the end of the device, which has {size} \
+             bytes"
+        );
+        Violation::new(Kind::RangeEscaped, sentence)
+    }
+
     pub(super) fn wrong_data(
         &self,
         what: fmt::Arguments<'_>,

@@ -33,6 +33,13 @@ impl Twin {
         }
     }
 
+    /// A sync has failed while the device was being opened, which need not fail for that.
+    pub fn sync_failed_in_opening(&mut self) {
+        let now = self.tick();
+        self.legal.sync_failed(now);
+        self.state.sync_failing = true;
+    }
+
     /// The device is open again after a close or a kill, or opened for the first time.
     pub fn reopened(&mut self) {
         if self.state.sync_failing {

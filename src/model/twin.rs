@@ -234,6 +234,11 @@ impl Twin {
         }
         let request = self.log[op as usize].request;
         self.misread(evidence.unreliable);
+        if request.is_change() && self.promises.excuses_harm() {
+            for &sector in evidence.unreliable {
+                self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
+            }
+        }
         if let Some(error) = evidence.sync_error.or(evidence.failed_sync) {
             self.state.sync_failing = true;
             self.state.sync_error.get_or_insert(error);
@@ -286,17 +291,6 @@ impl Twin {
         }
     }
 
-    /// A request touched the file outside the range of the device, at this byte.
-    #[cold]
-    fn escaped(&self, request: Request, at: u64) -> Violation {
-        let (name, size) = (request.name(), self.geometry.size());
-        let sentence = format!(
-            "{name} touched byte {at} of the file, past the end of the device, which has {size} \
-             bytes"
-        );
-        Violation::new(Kind::RangeEscaped, sentence)
-    }
-
     /// A sync has failed beneath a device that does not promise to make its own calls. It was made
     /// by the request `by`, or by a task of the device's.
     pub fn sync_failed(&mut self, by: Option<OpId>, error: DeviceError) {
@@ -330,20 +324,25 @@ impl Twin {
 
     /// Reads got something else of these sectors than what had been written, without a sign. What a
     /// device has in memory of them may be that, until they are written or the device is opened
-    /// again. One that writes back whole pages may even have made it durable.
+    /// again. One that writes back whole pages may even have made it durable, and one that compares
+    /// before it writes may have left out a write.
     pub fn misread(&mut self, sectors: &[u64]) {
         if sectors.is_empty() || !self.promises.excuses_harm() {
             return;
         }
-        let now = self.now;
-        let Some(Containment::Pages(bytes)) = self.promises.containment else {
-            self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
-            return;
+        let (now, size) = (self.now, u64::from(self.geometry.sector_size()));
+        let page = match self.promises.containment {
+            Some(Containment::Pages(bytes)) => (bytes / size).max(1),
+            // Perhaps a write compared what it was to write with what is there.
+            _ if !self.promises.own_calls => 1,
+            _ => {
+                self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
+                return;
+            }
         };
         // In the name of somebody in flight, so that no write in flight stands over it.
         let op = self.in_flight.last().copied().unwrap_or(0);
-        let size = u64::from(self.geometry.sector_size());
-        let (page, end) = ((bytes / size).max(1), self.geometry.size() / size);
+        let end = self.geometry.size() / size;
         for sector in sectors {
             let page = sector / page * page..(sector / page * page + page).min(end);
             self.misread.extend(page.clone().map(|sector| (sector, now)));
