@@ -14,6 +14,7 @@ mod tests;
 
 use super::{Options, Report, RunError, Runner, Subject, Verdict, scenarios_for};
 use crate::model::Kind;
+use crate::rng::{Purpose, Rng};
 use crate::scenario::{Accepts, Expectation, Scenario};
 use measure::Measure;
 
@@ -116,6 +117,10 @@ impl<S: Subject> Runner<S> {
 /// With up to this many operations, shrinking also tries removing every pair.
 const FEW: usize = 16;
 
+/// With more operations than this, shrinking ends by drawing which to remove, so many times.
+const ENOUGH: usize = 6;
+const DRAWS: u64 = 400;
+
 /// Taking an operation away changes how the clients interleave. A candidate of several clients is
 /// tried under this many other schedules: of few operations, and of more.
 const SCHEDULES: (u64, u64) = (12, 1);
@@ -151,7 +156,7 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
             self.take_pairs_away()?;
             self.simplify_the_whole()?;
             self.simplify_steps()?;
-            if self.measure == before || self.left == 0 {
+            if self.left == 0 || self.measure == before && !self.take_some_away()? {
                 return Ok(());
             }
         }
@@ -236,6 +241,31 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
             chunk = if taken { chunk.min(self.best.steps.len()) } else { chunk / 2 };
         }
         Ok(())
+    }
+
+    /// Where one operation less shifts the schedule so that nothing diverges any more, another
+    /// schedule may do, with a few operations less. Draws both; whether that found anything.
+    fn take_some_away(&mut self) -> Result<bool, RunError> {
+        let interleaves = self.best.clients() > 1 || self.restless;
+        if self.best.steps.len() <= ENOUGH || !interleaves {
+            return Ok(false);
+        }
+        for draw in 0..DRAWS {
+            let mut rng = Rng::new(draw, Purpose::Operations);
+            let mut candidate = self.best.clone();
+            let out_of = 2 + draw % 4;
+            candidate.steps.retain(|_| !rng.chance(1, out_of));
+            candidate.schedule = rng.next_u64() >> 32;
+            if self.restless {
+                candidate.salt = candidate.schedule;
+            }
+            self.accepts.fit(&mut candidate);
+            if self.accept(&candidate)? {
+                self.cut_the_end()?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Two operations may only be dispensable together, such as a close and the reopening.

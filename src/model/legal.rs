@@ -159,8 +159,18 @@ impl LegalSets {
 
     /// From now on the sectors may hold what `op` leaves in them.
     pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, leaves: Leaves) {
+        self.may_hold_each(op, range, |_| leaves);
+    }
+
+    /// As [`may_hold`](Self::may_hold), where it depends on the sector.
+    pub(super) fn may_hold_each(
+        &mut self,
+        op: OpId,
+        range: Range<u64>,
+        leaves: impl Fn(u64) -> Leaves,
+    ) {
         self.each(range, |number, sector, _, lists| {
-            sector.versions.push(Version { op, leaves, ..FIRST });
+            sector.versions.push(Version { op, leaves: leaves(number), ..FIRST });
             if !std::mem::replace(&mut sector.unsettled, true) {
                 lists.unsettled.push(number);
             }

@@ -86,8 +86,11 @@ impl Twin {
             let trims = self.log.iter().filter(|it| matches!(it.request, Request::Trim { .. }));
             trims.into_iter().any(|trim| trim.changes.contains(&sector))
         };
-        let zeroed =
-            || self.log.iter().any(|it| it.data == Data::Zeros && it.changes.contains(&sector));
+        let zeroed = || {
+            self.log.iter().any(|it| {
+                matches!(it.data, Data::Zeros | Data::Sparse) && it.changes.contains(&sector)
+            })
+        };
         match finding.found {
             Content::Torn { .. } => Kind::Torn,
             Content::Unknown => Kind::Corrupt,

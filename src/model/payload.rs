@@ -11,6 +11,11 @@ pub type OpId = u32;
 /// In a [`Content`], the writer of [the pattern](super::Data::Pattern), whichever write it was.
 pub const PATTERN: OpId = OpId::MAX - 2;
 
+/// Whether the sparse write `op` writes zeros to this sector.
+pub(super) fn is_hole(op: OpId, sector: u64) -> bool {
+    (u64::from(op) ^ sector).wrapping_mul(SCRAMBLE) >> 63 == 1
+}
+
 /// What a scribbling trim leaves.
 pub(super) const SCRIBBLE: u8 = 0xab;
 

@@ -101,6 +101,9 @@ pub enum Data {
     Pattern,
     /// Zeros. So a device may find that there is nothing to store.
     Zeros,
+    /// Zeros in some sectors and [`Unique`](Self::Unique) in the others, the first or the last as
+    /// it happens. So a device that looks at a part must not draw conclusions for the whole.
+    Sparse,
 }
 
 impl Data {
@@ -110,6 +113,7 @@ impl Data {
             Self::Unique => "",
             Self::Pattern => ", of the pattern",
             Self::Zeros => ", all zeros",
+            Self::Sparse => ", zeros in part",
         }
     }
 

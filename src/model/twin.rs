@@ -139,14 +139,14 @@ impl Twin {
     pub fn fill(&self, op: OpId, offset: u64, buffer: &mut [u8]) {
         let sector_size = self.geometry.sector_size();
         let first = offset / u64::from(sector_size);
-        let writer = match self.log.get(op as usize).map_or(Data::Unique, |entry| entry.data) {
-            Data::Unique => op,
-            Data::Pattern => PATTERN,
-            Data::Zeros => return buffer.fill(0),
-        };
+        let data = self.log.get(op as usize).map_or(Data::Unique, |entry| entry.data);
         let sectors = buffer.chunks_exact_mut(sector_size as usize);
         for (sector, bytes) in (first..).zip(sectors) {
-            payload::fill(bytes, self.salt, writer, sector);
+            match Leaves::of(data, op, sector) {
+                Leaves::Zeros => bytes.fill(0),
+                Leaves::Pattern => payload::fill(bytes, self.salt, PATTERN, sector),
+                _ => payload::fill(bytes, self.salt, op, sector),
+            }
         }
     }
 
@@ -177,16 +177,16 @@ impl Twin {
         let mut changes = 0..0;
         let refused = self.read_only || self.state.closed.is_some();
         if request.is_change() && !refused {
-            let leaves = match (request, self.promises.trim) {
-                (Request::Trim { .. }, TrimEffect::Nothing) => None,
-                (Request::Trim { .. }, TrimEffect::Zeros) => Some(Leaves::Zeros),
-                (Request::Trim { .. }, TrimEffect::Scribble) => Some(Leaves::Scribble),
-                (Request::Trim { .. }, _) => Some(Leaves::Anything),
-                _ => Some(data.into()),
-            };
-            if let Some(leaves) = leaves {
+            let nothing = self.promises.trim == TrimEffect::Nothing;
+            if !(nothing && matches!(request, Request::Trim { .. })) {
                 changes = request.sectors(&self.geometry);
-                self.legal.may_hold(op, changes.clone(), leaves);
+                let trim = self.promises.trim;
+                self.legal.may_hold_each(op, changes.clone(), |sector| match (request, trim) {
+                    (Request::Write { .. }, _) => Leaves::of(data, op, sector),
+                    (_, TrimEffect::Zeros) => Leaves::Zeros,
+                    (_, TrimEffect::Scribble) => Leaves::Scribble,
+                    _ => Leaves::Anything,
+                });
             }
         }
         if self.log.len() <= op as usize {

@@ -64,12 +64,14 @@ pub(super) enum Leaves {
     Anything,
 }
 
-impl From<Data> for Leaves {
-    fn from(data: Data) -> Self {
+impl Leaves {
+    /// What the write `op` of this data leaves in a sector.
+    pub(super) fn of(data: Data, op: OpId, sector: u64) -> Self {
         match data {
-            Data::Unique => Self::Payload,
             Data::Pattern => Self::Pattern,
             Data::Zeros => Self::Zeros,
+            Data::Sparse if payload::is_hole(op, sector) => Self::Zeros,
+            Data::Unique | Data::Sparse => Self::Payload,
         }
     }
 }

@@ -110,6 +110,8 @@ struct Swarm {
     longest: u64,
     /// Most operations are that large.
     large: bool,
+    /// Of 12 operations, the raw calls of so many take their time: those of a device with tasks.
+    slow: u64,
     /// How many steps there are, and how many of them before the device is first opened again.
     steps: u64,
     open_for: u64,
@@ -171,17 +173,18 @@ impl Scenario {
     /// In one of eight scenarios, some writes write what is no news: zeros or the pattern. In the
     /// others every sector tells who wrote it, which finds more.
     fn repeat_data(&mut self, rng: &mut Rng) {
-        let [unique, pattern, zeros] = match rng.weighted(&[14, 1, 1]) {
+        let [unique, pattern, zeros, sparse] = match rng.weighted(&[14, 1, 1]) {
             0 => return,
-            1 => [1, 3, 0],
-            _ => [3, 1, 2],
+            1 => [1, 3, 0, 0],
+            _ => [3, 1, 2, 2],
         };
         for step in &mut self.steps {
             if let Op::Write { data, .. } = &mut step.op {
-                *data = match rng.weighted(&[unique, pattern, zeros]) {
+                *data = match rng.weighted(&[unique, pattern, zeros, sparse]) {
                     0 => Data::Unique,
                     1 => Data::Pattern,
-                    _ => Data::Zeros,
+                    2 => Data::Zeros,
+                    _ => Data::Sparse,
                 };
             }
         }
@@ -236,7 +239,7 @@ impl<'a> Generator<'a> {
         }
         kinds.retain(|draft| draft.classes().iter().any(|&class| accepts.takes(class)));
         let clients = match profile {
-            _ if rng.chance(1, 64) => *rng.pick(&[6, 8, 12, MAX_CLIENTS]),
+            _ if rng.chance(1, 32) => *rng.pick(&[6, 8, 12, MAX_CLIENTS]),
             Profile::Heavy => 4,
             _ if rng.chance(1, 2) => 1,
             _ => *rng.pick(&[2, 2, 3, 4]),
@@ -267,6 +270,7 @@ impl<'a> Generator<'a> {
             },
             hostile: profile == Profile::Hostile,
             large: false,
+            slow: if accepts.makes_many_calls() && rng.chance(1, 8) { 6 } else { 2 },
             steps: 0,
             open_for: 0,
         };
@@ -347,7 +351,7 @@ impl<'a> Generator<'a> {
             self.faults(swarm, device, &mut step);
             step.faults.retain(|fault| self.accepts.takes_fault(fault.kind));
         }
-        self.take_time(&mut step);
+        self.take_time(swarm, &mut step);
         if self.crash.below(1024) < swarm.drops {
             self.drop_future(device, &mut step);
         }
@@ -360,8 +364,8 @@ impl<'a> Generator<'a> {
 
     /// Calls of a device with tasks take their time more often, so that requests overlap between
     /// two calls of another.
-    fn take_time(&mut self, step: &mut Step) {
-        if !self.accepts.makes_many_calls() || !self.faults.chance(1, 6) {
+    fn take_time(&mut self, swarm: &Swarm, step: &mut Step) {
+        if !self.accepts.makes_many_calls() || !self.faults.chance(swarm.slow, 12) {
             return;
         }
         let call = u32::try_from(self.faults.weighted(&[4, 2, 1, 1])).unwrap_or(0);

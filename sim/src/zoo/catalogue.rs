@@ -207,6 +207,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "only the first block of a write invalidated: classic";
         "zeros-skipped" Plain(Some(P::ZerosSkipped)),
             "zeros left out for the sake of a sparse image, also where it had been written: cp";
+        "zeros-by-sample" Plain(Some(P::ZerosBySample)),
+            "a write is taken for zeros by a look at its beginning";
         "cache-stale-after-reopen" Cache(Some(K::StaleAfterReopen)),
             "a cache saved at close, older than the disk after a crash";
         "cache-served-after-crash" Cache(Some(K::ServedAfterCrash)),

@@ -30,6 +30,7 @@ pub(super) enum Bug {
     EndOfFileIsError,
     EndOfFileNotZeroed,
     ZerosSkipped,
+    ZerosBySample,
     ZerosAsTrim,
     UnchangedNotSynced,
 }
@@ -148,6 +149,9 @@ impl Plain {
         match self.bug {
             // The file was sparse when it was made.
             Some(Bug::ZerosSkipped) => Ok(is_zeros),
+            Some(Bug::ZerosBySample) if data.starts_with(&[0; 512]) => {
+                self.write_all(offset, &vec![0; data.len()]).await.map(|()| true)
+            }
             Some(Bug::ZerosAsTrim) if is_zeros => {
                 self.trim(offset, data.len() as u64).await.map(|()| true)
             }

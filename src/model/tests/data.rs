@@ -70,6 +70,18 @@ fn what_a_crash_may_leave_of_the_pattern_is_no_breach_of_order() {
 }
 
 #[test]
+fn of_a_sparse_write_each_sector_is_due() {
+    let mut story = History::new().wrote(1, 0..8).writes(2, 0..8, Data::Sparse).ok(2);
+    let held = story.contents(0, &[By(2); 8]);
+    let is_zeros = |sector: &[u8]| sector.iter().all(|&byte| byte == 0);
+    let zeros = held.chunks(512).filter(|sector| is_zeros(sector)).count();
+    assert!((1..8).contains(&zeros), "{zeros} of 8 are zeros");
+    story = story.reads(0, &[By(2); 8]);
+    let kept = held.chunks(512).position(|sector| !is_zeros(sector)).unwrap() as u64;
+    story.must_not_read(kept, &[Zeros], Kind::Stale);
+}
+
+#[test]
 fn a_stale_pattern_is_named_after_the_write_that_wrote_it_there_last() {
     let story = History::new().wrote_pattern(1, 0..2).wrote_pattern(2, 0..1).wrote(3, 0..1);
     let found = story.must_not_read(0, &[By(1)], Kind::Stale);

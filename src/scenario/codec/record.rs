@@ -32,9 +32,11 @@ enum Code {
     FuaWriteZeros = 13,
     WritePattern = 14,
     FuaWritePattern = 15,
+    WriteSparse = 16,
+    FuaWriteSparse = 17,
 }
 
-const CODES: [Code; 16] = [
+const CODES: [Code; 18] = [
     Code::Read,
     Code::Write,
     Code::FuaWrite,
@@ -51,6 +53,8 @@ const CODES: [Code; 16] = [
     Code::FuaWriteZeros,
     Code::WritePattern,
     Code::FuaWritePattern,
+    Code::WriteSparse,
+    Code::FuaWriteSparse,
 ];
 
 /// What the numbers beyond do, modulo 16: a bit of everything, and with the durability flavour
@@ -120,6 +124,8 @@ fn operation(code: Code, bytes: Reader<'_>, device: &DeviceSpec) -> Option<Op> {
         Code::FuaWriteZeros => write(true, Data::Zeros),
         Code::WritePattern => write(false, Data::Pattern),
         Code::FuaWritePattern => write(true, Data::Pattern),
+        Code::WriteSparse => write(false, Data::Sparse),
+        Code::FuaWriteSparse => write(true, Data::Sparse),
         Code::Trim => Op::Trim { offset: 0, length: 0 },
         Code::Flush => Op::Flush,
         Code::Barrier => Op::Barrier,
@@ -230,6 +236,8 @@ fn code_of(op: Op) -> Code {
             (Data::Zeros, true) => Code::FuaWriteZeros,
             (Data::Pattern, false) => Code::WritePattern,
             (Data::Pattern, true) => Code::FuaWritePattern,
+            (Data::Sparse, false) => Code::WriteSparse,
+            (Data::Sparse, true) => Code::FuaWriteSparse,
         },
         Op::Trim { .. } => Code::Trim,
         Op::Flush => Code::Flush,

@@ -1,6 +1,6 @@
 //! Which faults an operation meets.
 
-use super::super::{DeviceSpec, Op, Step, Trim};
+use super::super::{DeviceSpec, Op, Step};
 use super::{Generator, Swarm};
 use crate::disk::{Dirty, Fault, FaultClass, FaultKind};
 use crate::model::Request;
@@ -225,7 +225,7 @@ impl Generator<'_> {
         let lasting = rng.chance(1, 8);
         let stays = |class| lasting && self.accepts.takes(class);
         let half = rng.chance(1, 2);
-        let punches = device.trim == Trim::PunchHole && rng.chance(1, 4);
+        let unsupported = rng.chance(1, 4);
         match draft {
             Draft::Interrupted => FaultKind::Interrupted,
             Draft::ShortRead => FaultKind::ShortRead(count),
@@ -236,7 +236,7 @@ impl Generator<'_> {
             Draft::Eio => FaultKind::Eio,
             Draft::EioLanded => FaultKind::EioLanded(landed(rng)),
             Draft::Again => FaultKind::Again,
-            Draft::PunchUnsupported if punches => FaultKind::PunchUnsupported,
+            Draft::PunchUnsupported if unsupported => FaultKind::PunchUnsupported,
             // It is rare, as it leaves nobody to say what a trim has done.
             Draft::PunchUnsupported => FaultKind::Interrupted,
             Draft::Enospc => FaultKind::Enospc,

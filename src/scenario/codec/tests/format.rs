@@ -79,7 +79,7 @@ fn everything() -> Scenario {
 
 fn repeated_writes() -> impl Iterator<Item = Step> {
     let write = |fua, data| Step::new(Op::Write { offset: 4096, length: 4096, fua, data });
-    let data = [Data::Zeros, Data::Pattern].into_iter();
+    let data = [Data::Zeros, Data::Pattern, Data::Sparse].into_iter();
     data.flat_map(move |data| [write(false, data), write(true, data)])
 }
 
