@@ -25,7 +25,7 @@ use blocktwin::disk::Medium;
 use blocktwin::lockstep::{
     Explanation, FileBacked, Options, RunError, Runner, Subject, Verdict, quietly, scenarios_for,
 };
-use blocktwin::scenario::{Scenario, generate_for, print};
+use blocktwin::scenario::{ExpectedVerdict, Scenario, generate_for, print};
 use campaign::Findings;
 use clap::Parser;
 use cli::{Cli, Command, ReplayArgs, RunArgs, RunFormat, ShowArgs};
@@ -226,7 +226,7 @@ fn replay_one(
     let Verdict::Diverged(divergence) = &report.verdict else {
         say(&format!("{name}: passed, digest {digest}{unmet}"))?;
         if !unmet.is_empty() {
-            say(&another_device(args))?;
+            say(&another_device(args.device))?;
         }
         return Ok(if unmet.is_empty() { Status::Passed } else { Status::Diverged });
     };
@@ -236,18 +236,25 @@ fn replay_one(
     let painted = paint::explanation(&explained);
     say(&format!("{name}: {painted}\n\ndigest {digest}{unmet}"))?;
     if !unmet.is_empty() {
-        say(&another_device(args))?;
+        say(&another_device(args.device))?;
     }
     Ok(Status::Diverged)
 }
 
 /// A hint, where a scenario gave something else than its file expects.
-fn another_device(args: &ReplayArgs) -> String {
+fn another_device(device: cli::DeviceArg) -> String {
     format!(
         "the file does not name its device, and this was \"{}\": name another with --device, or \
          replay it with Check::replay in a test of a device of your own",
-        args.device.name()
+        device.name()
     )
+}
+
+/// The hint, for a scenario that passed although its file expects a divergence.
+fn was_to_fail(scenario: &Scenario, device: cli::DeviceArg) -> Option<String> {
+    let verdict = scenario.expect.as_ref()?.verdict;
+    let ExpectedVerdict::Fail(kind) = verdict else { return None };
+    Some(format!("the file expects: {kind}; {}", another_device(device)))
 }
 
 fn show(args: &ShowArgs) -> anyhow::Result<Status> {

@@ -2,7 +2,7 @@
 
 use crate::campaign::Failure;
 use crate::cli::ShrinkArgs;
-use crate::{Status, complain, say, wanted};
+use crate::{Status, complain, say, wanted, was_to_fail};
 use anyhow::{Context, bail};
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Budget, Options, Report, RunError, Runner, Shrunk, Subject, quietly};
@@ -17,7 +17,8 @@ pub(crate) fn command(subject: impl Subject, args: &ShrinkArgs) -> anyhow::Resul
     let mut runner = Runner::new(subject, Medium::Memory);
     let shrunk = search(&mut runner, &scenario, Budget::default());
     let Some(shrunk) = shrunk.context("the scenario cannot be run")? else {
-        bail!("nothing to shrink: the scenario passes");
+        let hint = was_to_fail(&scenario, args.which.device).map(|it| format!("; {it}"));
+        bail!("nothing to shrink: the scenario passes{}", hint.unwrap_or_default());
     };
     let text = print(&shrunk.scenario);
     match &args.output {

@@ -69,17 +69,8 @@ struct Syncs {
 enum Needs {
     /// Any that is numbered like this or higher.
     From(u64),
-    /// Its own, which has this number once it has begun.
-    Own(Option<u64>),
-}
-
-impl Needs {
-    fn are_met(&self, succeeded: u64) -> bool {
-        match *self {
-            Self::From(number) | Self::Own(Some(number)) => succeeded >= number,
-            Self::Own(None) => false,
-        }
-    }
+    /// Only one that it has begun itself.
+    Own,
 }
 
 impl SyncLatch {
@@ -141,52 +132,47 @@ impl SyncLatch {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        self.wait(Needs::Own(None), sync).await
+        self.wait(Needs::Own, sync).await
     }
 
-    async fn wait<F>(
-        &self,
-        mut needs: Needs,
-        mut sync: impl FnMut() -> F,
-    ) -> Result<(), DeviceError>
+    async fn wait<F>(&self, needs: Needs, mut sync: impl FnMut() -> F) -> Result<(), DeviceError>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         loop {
-            let (number, running) = {
+            let (number, begins, running) = {
                 let mut syncs = self.syncs();
-                if needs.are_met(syncs.succeeded) {
+                if matches!(needs, Needs::From(number) if syncs.succeeded >= number) {
                     return Ok(());
                 }
                 self.check()?;
-                if syncs.running.is_none() {
-                    syncs.begun += 1;
-                    syncs.running = Some(running(sync()));
-                    if let Needs::Own(own) = &mut needs {
-                        *own = Some(syncs.begun);
-                    }
-                }
-                (syncs.begun, syncs.running.clone())
+                let begins = syncs.running.is_none();
+                syncs.begun += u64::from(begins);
+                let number = syncs.begun;
+                (number, begins, syncs.running.get_or_insert_with(|| running(sync())).clone())
             };
-            let Some(running) = running else { unreachable!("it was begun, if it was not") };
             let answer = running.await;
-            self.heard(number, answer)?;
+            let succeeded = self.heard(number, answer)?;
+            if begins && succeeded {
+                return Ok(());
+            }
         }
     }
 
     /// A caller has heard the answer of a sync: the first, or another who waited for it.
-    fn heard(&self, number: u64, answer: Result<bool, DeviceError>) -> Result<(), DeviceError> {
+    fn heard(&self, number: u64, answer: Result<bool, DeviceError>) -> Result<bool, DeviceError> {
         let mut syncs = self.syncs();
         if answer.is_err() {
             self.failed.store(true, Ordering::Release);
         }
-        if answer? {
+        let succeeded = answer?;
+        if succeeded {
             syncs.succeeded = syncs.succeeded.max(number);
         }
         if syncs.begun == number {
             syncs.running = None;
         }
-        Ok(())
+        Ok(succeeded)
     }
 
     fn syncs(&self) -> MutexGuard<'_, Syncs> {

@@ -23,15 +23,15 @@ pub(super) fn judge_opening(
         None => match errors.first() {
             Some(error) if promises.own_calls => Err(Violation::new(
                 Kind::ErrorSwallowed,
-                format!("the device was opened although the file had failed: {error}"),
+                format!("the device was opened although {error}"),
             )),
             _ => Ok(()),
         },
         Some(_) if harmed && promises.integrity => Ok(()),
         Some(error) if all.clone().any(|it| *it == error) => Ok(()),
-        Some(error) if first.is_some() => Err(Violation::new(
+        Some(error) if let Some(due) = first => Err(Violation::new(
             Kind::WrongError,
-            format!("the device could not be opened, with the wrong error: {error}"),
+            format!("the device could not be opened, with the wrong error: {error}; it was: {due}"),
         )),
         Some(error) => Err(Violation::new(
             Kind::SpuriousError,

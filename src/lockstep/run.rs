@@ -428,7 +428,7 @@ impl<S: Subject> Run<'_, '_, S> {
         }
     }
 
-    /// An opening makes no more raw calls. A sync that failed in it is a failed sync like any other.
+    /// An opening makes no more raw calls. A sync that failed in it has failed like any other.
     fn end_opening(&self, op: OpId, ending: Ending) {
         let session = self.session;
         let mut inner = session.inner();

@@ -124,7 +124,7 @@ impl fmt::Display for Reason {
             Self::Untold(error) => {
                 write!(f, "an earlier sync had failed and no request has told of it: {error}")
             }
-            Self::FileFailed(error) => write!(f, "the file had failed: {error}"),
+            Self::FileFailed(error) => error.fmt(f),
         }
     }
 }
@@ -145,11 +145,7 @@ impl Obligation<'_> {
             (Err(error), due) if self.excuses(error) && !self.evades(error, due) => Ok(()),
             (Err(error), None) if let Some(cause) = self.cause() => Err(Violation::new(
                 Kind::WrongError,
-                format!(
-                    "{name} failed with the wrong error although the file had failed: {}; it \
-                     answered: {error}",
-                    cause.error
-                ),
+                format!("{name} failed with the wrong error: {error}; it was: {}", cause.error),
             )),
             (Err(error), None) => Err(Violation::new(
                 Kind::SpuriousError,
@@ -157,9 +153,7 @@ impl Obligation<'_> {
             )),
             (Err(error), Some((_, reason))) => Err(Violation::new(
                 Kind::WrongError,
-                format!(
-                    "{name} failed with the wrong error although {reason}; it answered: {error}"
-                ),
+                format!("{name} failed with the wrong error: {error}; it was: {reason}"),
             )),
         }
     }
@@ -233,9 +227,8 @@ impl Obligation<'_> {
         let late = !self.is_read() || !self.promises.in_place;
         // Once somebody was told of a failed sync, the others get `SyncFailed`.
         let sync_untold = !self.is_past(self.state.sync_failed);
-        // Where each request makes its own calls otherwise, syncs may be shared all the same.
-        let shares = self.request.makes_durable() || !self.promises.own_calls;
-        let of_sync = || shares && sync_untold && self.state.sync_error == Some(error);
+        // Also where each request makes its own calls otherwise: syncs may be shared.
+        let of_sync = || sync_untold && self.state.sync_error == Some(error);
         let untold = || late && (owed.contains(&error) || of_sync());
         causes.iter().any(|cause| cause.error == error && self.concerns(cause)) || untold()
     }

@@ -21,6 +21,7 @@ mod device;
 mod difference;
 mod fate;
 mod legal;
+mod misread;
 mod naming;
 mod payload;
 mod promises;

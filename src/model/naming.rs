@@ -5,9 +5,12 @@ use super::fate::Account;
 use super::payload::{self, Content, OpId, PATTERN};
 use super::request::{Data, Request};
 use super::twin::{Entry, Twin};
-use super::version::{Leaves, Tick, Version};
+use super::version::{FIRST, Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
 use std::fmt;
+
+/// So many writes are looked at to tell of what a sector is made.
+const WRITERS: usize = 32;
 
 impl Twin {
     /// What the bytes of a sector are, in this run. The pattern is that of the write that was to
@@ -55,7 +58,10 @@ impl Twin {
 
     pub(super) fn finding(&self, sector: u64, bytes: &[u8], began: Option<Tick>) -> Finding {
         let legal = self.legal.expected(sector, began);
-        let found = self.identify(bytes);
+        let mut found = self.identify(bytes);
+        if matches!(found, Content::Torn { .. } | Content::Unknown) {
+            found = self.torn(sector, bytes).unwrap_or(found);
+        }
         let in_bytes = matches!(found, Content::Torn { .. } | Content::Unknown).then(|| {
             let contents = legal.iter().filter_map(|version| {
                 Some((self.expected(version), self.contents(version, sector, bytes.len())?))
@@ -64,6 +70,32 @@ impl Twin {
         });
         let expected = legal.iter().map(|version| self.expected(version)).collect();
         Finding { sector, expected, found, bytes: in_bytes.flatten() }
+    }
+
+    /// Of which two contents of the sector these bytes are the beginning and the end, to the byte.
+    fn torn(&self, sector: u64, bytes: &[u8]) -> Option<Content> {
+        let zeros = [(0, vec![0; bytes.len()])].into_iter();
+        let ops = (1..OpId::try_from(self.log.len()).ok()?).rev();
+        let wrote = |op: &OpId| {
+            let Entry { request, changes, .. } = &self.log[*op as usize];
+            matches!(request, Request::Write { .. }) && changes.contains(&sector)
+        };
+        let written = ops.filter(wrote).take(WRITERS).filter_map(|op| {
+            let leaves = Leaves::of(self.log[op as usize].data, op, sector);
+            let version = Version { op, leaves, ..FIRST };
+            Some((op, self.contents(&version, sector, bytes.len())?))
+        });
+        let contents: Vec<(OpId, Vec<u8>)> = zeros.chain(written).collect();
+        let alike = |pairs: &mut dyn Iterator<Item = (&u8, &u8)>| {
+            pairs.take_while(|(one, other)| one == other).count()
+        };
+        let heads = contents.iter().map(|(op, it)| (alike(&mut bytes.iter().zip(it)), *op));
+        let tails = contents
+            .iter()
+            .map(|(op, it)| (alike(&mut bytes.iter().rev().zip(it.iter().rev())), *op));
+        let ((at, head), (rest, tail)) = (heads.max()?, tails.max()?);
+        let meets = at > 0 && rest > 0 && at + rest >= bytes.len() && head != tail;
+        meets.then_some(Content::Torn { head, tail, at: u32::try_from(at).ok()? })
     }
 
     /// The bytes that a version has left in a sector, unless they may be any.

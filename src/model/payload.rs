@@ -178,7 +178,7 @@ pub enum Content {
         head: OpId,
         /// The operation that wrote the end; 0 for zeros.
         tail: OpId,
-        /// Bytes of the beginning, rounded down to 16.
+        /// Bytes of the beginning; rounded down to 16 where the twin does not know both contents.
         at: u32,
     },
     /// Nothing that was ever written in this scenario.

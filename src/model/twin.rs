@@ -5,7 +5,7 @@ use super::clause::{Checks, Clause};
 use super::fate::Fate;
 use super::legal::LegalSets;
 use super::payload::{self, Content, OpId, PATTERN};
-use super::promises::{Containment, Promises};
+use super::promises::Promises;
 use super::request::{Data, Evidence, Outcome, Request, TrimEffect};
 use super::turns::Turns;
 use super::version::{Leaves, NEVER, Tick, Version};
@@ -234,11 +234,7 @@ impl Twin {
         }
         let request = self.log[op as usize].request;
         self.misread(evidence.unreliable);
-        if request.is_change() && self.promises.excuses_harm() {
-            for &sector in evidence.unreliable {
-                self.legal.may_hold(op, sector..sector + 1, Leaves::Anything);
-            }
-        }
+        self.compared(op, evidence.unreliable);
         if let Some(error) = evidence.sync_error.or(evidence.failed_sync) {
             self.state.sync_failing = true;
             self.state.sync_error.get_or_insert(error);
@@ -322,34 +318,6 @@ impl Twin {
         self.state.absorbable = Some((self.now, what));
     }
 
-    /// Reads got something else of these sectors than what had been written, without a sign. What a
-    /// device has in memory of them may be that, until they are written or the device is opened
-    /// again. One that writes back whole pages may even have made it durable, and one that compares
-    /// before it writes may have left out a write.
-    pub fn misread(&mut self, sectors: &[u64]) {
-        if sectors.is_empty() || !self.promises.excuses_harm() {
-            return;
-        }
-        let (now, size) = (self.now, u64::from(self.geometry.sector_size()));
-        let page = match self.promises.containment {
-            Some(Containment::Pages(bytes)) => (bytes / size).max(1),
-            // Perhaps a write compared what it was to write with what is there.
-            _ if !self.promises.own_calls => 1,
-            _ => {
-                self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
-                return;
-            }
-        };
-        // In the name of somebody in flight, so that no write in flight stands over it.
-        let op = self.in_flight.last().copied().unwrap_or(0);
-        let end = self.geometry.size() / size;
-        for sector in sectors {
-            let page = sector / page * page..(sector / page * page + page).min(end);
-            self.misread.extend(page.clone().map(|sector| (sector, now)));
-            self.legal.may_hold(op, page, Leaves::Anything);
-        }
-    }
-
     fn judge(
         &mut self,
         op: OpId,
@@ -414,20 +382,6 @@ impl Twin {
         self.legal.withdraw(op, changes);
         if self.state.closing == Some(op) {
             self.state.closing = None;
-        }
-    }
-
-    /// A write has completed: what was read wrong of these sectors before it began is no matter any
-    /// more. What was read wrong since may lie over it in a cache. Of a device that does not make
-    /// its own calls, another request in flight may still have it in hand.
-    fn heal_misread(&mut self, op: OpId, changes: &Range<u64>) {
-        let began = self.legal.times(op).began;
-        if self.promises.own_calls || self.in_flight.is_empty() {
-            let misread = self.misread.range(changes.clone());
-            let healed = misread.filter(|(_, at)| **at < began).map(|(&sector, _)| sector);
-            for sector in healed.collect::<Vec<_>>() {
-                self.misread.remove(&sector);
-            }
         }
     }
 

@@ -155,7 +155,7 @@ impl fmt::Display for Content {
             Self::Torn { head, tail, at } => {
                 write!(f, "the first {at} bytes of {}, then {}", by(head), by(tail))
             }
-            Self::Unknown => write!(f, "bytes that nobody wrote"),
+            Self::Unknown => write!(f, "contents that nobody wrote"),
         }
     }
 }

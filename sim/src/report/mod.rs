@@ -17,7 +17,7 @@ mod tests;
 pub(crate) use tally::Tally;
 
 use crate::cli::{DeviceArg, ReportArgs, ShowArgs};
-use crate::{Status, say, wanted};
+use crate::{Status, say, wanted, was_to_fail};
 use anyhow::Context;
 use blocktwin::disk::Medium;
 use blocktwin::lockstep::{Options, Report, RunError, Runner, Subject, Verdict, quietly};
@@ -37,6 +37,7 @@ pub(crate) fn command(subject: impl Subject, args: &ReportArgs) -> anyhow::Resul
     match &report.verdict {
         Verdict::Pass => {
             say(&format!("{path}: of a scenario that passed, digest {}", report.digest))?;
+            was_to_fail(&scenario, args.which.device).map_or(Ok(()), |hint| say(&hint))?;
             Ok(Status::Passed)
         }
         Verdict::Diverged(divergence) => {

@@ -1,10 +1,15 @@
 //! Clauses 4, 5 and 6: what is durable, and what no longer is.
 
 use super::*;
+use crate::device::SyncLatch;
+use crate::exec::yield_now;
 use crate::exec::{Outcome, RoundRobin, Runtime};
 use Answer::{Error, Right, Short, Slow};
 use futures::FutureExt;
 use futures::future::{join, join_all};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const FAILS: Answer = Error(Errno::IO);
 
@@ -221,4 +226,26 @@ fn a_cancelled_flush_does_not_hold_up_the_next() {
     assert!(device.flush().now_or_never().is_none(), "the sync is under way");
     assert_eq!(block_on(device.flush()), Ok(()));
     assert_eq!(device.file().raw_calls(), [Raw::Sync; 2], "one may have failed");
+}
+
+/// Of a device of two files: the sync of one is not that of the other, also where a signal has
+/// interrupted the first and the second comes in between.
+#[test]
+fn a_latch_for_several_files_makes_each_sync_itself() {
+    let latch = SyncLatch::default();
+    let made = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let sync = |file: usize| {
+        let made = Arc::clone(&made[file]);
+        move || {
+            let made = Arc::clone(&made);
+            async move {
+                yield_now().await;
+                let interrupted = file == 0 && made.fetch_add(1, Ordering::Relaxed) == 0;
+                if interrupted { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+            }
+        }
+    };
+    let answers = block_on(join(latch.sync(sync(0)), latch.sync(sync(1))));
+    assert_eq!(answers, (Ok(()), Ok(())));
+    assert_eq!(made[0].load(Ordering::Relaxed), 2, "interrupted, and made again");
 }

@@ -37,7 +37,7 @@ fn it_says_everything_in_this_order() {
     let explained = explanation(vec![faulty(WRITE, FaultKind::BitFlip(8 * 16)), read]);
     let expected = "\
 DIVERGED: corrupt data
-  read #2 returned corrupt data: sector 1 holds bytes that nobody wrote; legal: write #1
+  read #2 returned corrupt data: sector 1 holds contents that nobody wrote; legal: write #1
   in operation #2 of client 0
 
 2 operations:
@@ -45,7 +45,7 @@ DIVERGED: corrupt data
   #2    read             2048 bytes at 0
 
 sectors of 512 bytes:
-  sector 1 holds bytes that nobody wrote; legal: write #1
+  sector 1 holds contents that nobody wrote; legal: write #1
 
 in sector 1, 1 byte differs from write #1, the first at 16:
       at  found                                expected
