@@ -15,20 +15,18 @@ impl Twin {
         if sectors.is_empty() || !self.promises.excuses_harm() {
             return;
         }
-        let (now, size) = (self.now, u64::from(self.geometry.sector_size()));
-        let page = match self.promises.containment {
-            Some(Containment::Pages(bytes)) => (bytes / size).max(1),
-            _ => {
-                self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
-                for at in 0..self.in_flight.len() {
-                    self.compared(self.in_flight[at], sectors);
-                }
-                return;
+        let now = self.now;
+        let Some(Containment::Pages(bytes)) = self.promises.containment else {
+            self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
+            for at in 0..self.in_flight.len() {
+                self.compared(self.in_flight[at], sectors);
             }
+            return;
         };
         // In the name of somebody in flight, so that no write in flight stands over it.
         let op = self.in_flight.last().copied().unwrap_or(0);
-        let end = self.geometry.size() / size;
+        let size = u64::from(self.geometry.sector_size());
+        let (page, end) = ((bytes / size).max(1), self.geometry.size() / size);
         for sector in sectors {
             let page = sector / page * page..(sector / page * page + page).min(end);
             self.misread.extend(page.clone().map(|sector| (sector, now)));
@@ -36,8 +34,8 @@ impl Twin {
         }
     }
 
-    /// Reads got something wrong of these sectors while `op` was in flight. If it was to write them,
-    /// it may have compared, and have taken them for written already.
+    /// Reads got something wrong of these sectors while `op` was in flight. If it was to write
+    /// them, it may have compared, and have taken them for written already.
     pub(super) fn compared(&mut self, op: OpId, misread: &[u64]) {
         if misread.is_empty() || !self.promises.excuses_harm() {
             return;
