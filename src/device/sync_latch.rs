@@ -2,18 +2,17 @@
 //! that nobody can overhear.
 
 use super::DeviceError;
-use futures::FutureExt;
-use futures::future::Shared;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-/// A sync under way, which whoever waits for it keeps going. It answers `false` if a signal
-/// interrupted it.
-type Running = Shared<Pin<Box<dyn Future<Output = Result<bool, DeviceError>> + Send>>>;
+/// A sync under way.
+type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Syncs one at a time, and none after one has failed (clause 6).
 ///
@@ -54,23 +53,89 @@ pub struct SyncLatch {
 }
 
 /// Syncs are numbered from 1, in the order in which they begin.
+///
+/// Whoever waits polls the sync that is under way, and it wakes whoever polled it last. So one who
+/// is dropped wakes the others, and one who finds that the sync has ended wakes them too.
 #[derive(Default)]
 struct Syncs {
     /// The last one that was begun.
     begun: u64,
     /// The last one that succeeded.
     succeeded: u64,
-    /// The last one that was begun, until somebody has heard its answer. All who wait for it may
-    /// have been dropped.
+    /// How the last one failed.
+    failure: Option<DeviceError>,
+    /// The one that is under way, also if all who waited for it were dropped. It is not here while
+    /// somebody polls it.
     running: Option<Running>,
+    polling: bool,
+    /// Whose own the last one is.
+    owner: Option<Ticket>,
+    /// A signal has interrupted the last one, and its owner has to make it again.
+    interrupted: bool,
+    /// Those who wait.
+    wakers: Vec<(Ticket, Waker)>,
+    last_ticket: Ticket,
 }
+
+/// Tells those who wait apart.
+type Ticket = u64;
 
 /// Which syncs do for a caller.
 enum Needs {
     /// Any that is numbered like this or higher.
     From(u64),
-    /// Only one that it has begun itself.
-    Own,
+    /// Its own, which has this number once it has begun.
+    Own(Option<u64>),
+}
+
+impl Needs {
+    fn are_met(&self, succeeded: u64) -> bool {
+        match *self {
+            Self::From(number) | Self::Own(Some(number)) => succeeded >= number,
+            Self::Own(None) => false,
+        }
+    }
+}
+
+/// Who waits. When it is dropped, nobody misses it.
+struct Waiter<'a> {
+    latch: &'a SyncLatch,
+    ticket: Ticket,
+    /// It was suspended once at least, and has no answer yet.
+    waits: bool,
+    /// It polls the sync that is under way.
+    polls: bool,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if !self.waits {
+            return;
+        }
+        let mut syncs = self.latch.syncs();
+        if self.polls {
+            // The file has panicked. What it has synced nobody knows.
+            syncs.polling = false;
+            syncs.failure = Some(DeviceError::SyncFailed);
+            self.latch.failed.store(true, Ordering::Release);
+        }
+        if syncs.interrupted && syncs.owner == Some(self.ticket) {
+            syncs.interrupted = false;
+        }
+        syncs.wakers.retain(|&(ticket, _)| ticket != self.ticket);
+        // The sync may be about to wake this one.
+        wake_all(syncs);
+    }
+}
+
+fn wake_all(mut syncs: MutexGuard<'_, Syncs>) {
+    if syncs.wakers.is_empty() {
+        return;
+    }
+    let wakers = mem::take(&mut syncs.wakers);
+    drop(syncs);
+    // Without the lock: what is woken may take it.
+    wakers.into_iter().for_each(|(_, waker)| waker.wake());
 }
 
 impl SyncLatch {
@@ -132,47 +197,75 @@ impl SyncLatch {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        self.wait(Needs::Own, sync).await
+        self.wait(Needs::Own(None), sync).await
     }
 
-    async fn wait<F>(&self, needs: Needs, mut sync: impl FnMut() -> F) -> Result<(), DeviceError>
+    async fn wait<F>(
+        &self,
+        mut needs: Needs,
+        mut sync: impl FnMut() -> F,
+    ) -> Result<(), DeviceError>
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        loop {
-            let (number, begins, running) = {
-                let mut syncs = self.syncs();
-                if matches!(needs, Needs::From(number) if syncs.succeeded >= number) {
-                    return Ok(());
-                }
-                self.check()?;
-                let begins = syncs.running.is_none();
-                syncs.begun += u64::from(begins);
-                let number = syncs.begun;
-                (number, begins, syncs.running.get_or_insert_with(|| running(sync())).clone())
-            };
-            let answer = running.await;
-            let succeeded = self.heard(number, answer)?;
-            if begins && succeeded {
-                return Ok(());
-            }
-        }
+        let ticket = self.syncs().new_ticket();
+        let mut waiter = Waiter { latch: self, ticket, waits: false, polls: false };
+        let answer =
+            poll_fn(|context| self.poll(&mut waiter, &mut needs, &mut sync, context)).await;
+        waiter.waits = false;
+        answer
     }
 
-    /// A caller has heard the answer of a sync: the first, or another who waited for it.
-    fn heard(&self, number: u64, answer: Result<bool, DeviceError>) -> Result<bool, DeviceError> {
+    /// Begins a sync where that is due, and polls the one that is under way, until one has ended
+    /// that does for this waiter.
+    fn poll<F>(
+        &self,
+        waiter: &mut Waiter<'_>,
+        needs: &mut Needs,
+        sync: &mut impl FnMut() -> F,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), DeviceError>>
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
         let mut syncs = self.syncs();
-        if answer.is_err() {
-            self.failed.store(true, Ordering::Release);
+        loop {
+            if needs.are_met(syncs.succeeded) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(failure) = syncs.failure {
+                // Whoever waited for it shares its error.
+                let shared = if waiter.waits { failure } else { DeviceError::SyncFailed };
+                return Poll::Ready(Err(shared));
+            }
+            if syncs.running.is_none() && !syncs.polling && syncs.may_begin(waiter.ticket) {
+                let number = syncs.begin(Box::pin(sync()));
+                if let Needs::Own(own) = needs {
+                    *own = Some(number);
+                    syncs.owner = Some(waiter.ticket);
+                }
+            }
+            syncs.register(waiter.ticket, context.waker());
+            waiter.waits = true;
+            let Some(mut running) = syncs.running.take() else { return Poll::Pending };
+            (syncs.polling, waiter.polls) = (true, true);
+            // Without the lock, as a file may block the thread.
+            drop(syncs);
+            let polled = running.as_mut().poll(context);
+            syncs = self.syncs();
+            (syncs.polling, waiter.polls) = (false, false);
+            let Poll::Ready(answer) = polled else {
+                syncs.running = Some(running);
+                return Poll::Pending;
+            };
+            if syncs.end(answer) {
+                self.failed.store(true, Ordering::Release);
+            }
+            syncs.wakers.retain(|&(ticket, _)| ticket != waiter.ticket);
+            wake_all(syncs);
+            drop(running);
+            syncs = self.syncs();
         }
-        let succeeded = answer?;
-        if succeeded {
-            syncs.succeeded = syncs.succeeded.max(number);
-        }
-        if syncs.begun == number {
-            syncs.running = None;
-        }
-        Ok(succeeded)
     }
 
     fn syncs(&self) -> MutexGuard<'_, Syncs> {
@@ -180,16 +273,42 @@ impl SyncLatch {
     }
 }
 
-fn running<F>(sync: F) -> Running
-where
-    F: Future<Output = io::Result<()>> + Send + 'static,
-{
-    let answer = sync.map(|answer| match answer {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-        Err(error) => Err(error.into()),
-    });
-    answer.boxed().shared()
+impl Syncs {
+    fn new_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    fn register(&mut self, ticket: Ticket, waker: &Waker) {
+        match self.wakers.iter_mut().find(|it| it.0 == ticket) {
+            Some((_, old)) => old.clone_from(waker),
+            None => self.wakers.push((ticket, waker.clone())),
+        }
+    }
+
+    /// Whether this waiter may make a sync, with none under way.
+    fn may_begin(&self, ticket: Ticket) -> bool {
+        !self.interrupted || self.owner == Some(ticket)
+    }
+
+    fn begin(&mut self, sync: Running) -> u64 {
+        self.running = Some(sync);
+        self.begun += u64::from(!self.interrupted);
+        (self.owner, self.interrupted) = (None, false);
+        self.begun
+    }
+
+    /// The sync that was begun last has ended; whether it failed.
+    fn end(&mut self, answer: io::Result<()>) -> bool {
+        match answer {
+            Ok(()) => self.succeeded = self.begun,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.interrupted = self.owner.is_some();
+            }
+            Err(error) => self.failure = Some(error.into()),
+        }
+        self.failure.is_some()
+    }
 }
 
 impl fmt::Debug for SyncLatch {

@@ -8,6 +8,7 @@ use Answer::{Error, Right, Short, Slow};
 use futures::FutureExt;
 use futures::future::{join, join_all};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -248,4 +249,13 @@ fn a_latch_for_several_files_makes_each_sync_itself() {
     let answers = block_on(join(latch.sync(sync(0)), latch.sync(sync(1))));
     assert_eq!(answers, (Ok(()), Ok(())));
     assert_eq!(made[0].load(Ordering::Relaxed), 2, "interrupted, and made again");
+}
+
+#[test]
+fn a_file_that_panics_in_a_sync_leaves_nobody_waiting() {
+    let latch = SyncLatch::default();
+    let broken = || async { panic!("a file that is broken") };
+    let unwound = catch_unwind(AssertUnwindSafe(|| block_on(latch.share(broken))));
+    assert!(unwound.is_err());
+    assert_eq!(block_on(latch.share(|| async { Ok(()) })), Err(DeviceError::SyncFailed));
 }
