@@ -77,11 +77,13 @@ struct Syncs {
     last_ticket: Ticket,
 }
 
-/// Tells those who wait apart.
+/// Tells those who wait apart; from 1.
 type Ticket = u64;
 
 /// Which syncs do for a caller.
 enum Needs {
+    /// The first that begins from now on.
+    Next,
     /// Any that is numbered like this or higher.
     From(u64),
     /// Its own, which has this number once it has begun.
@@ -92,7 +94,7 @@ impl Needs {
     fn are_met(&self, succeeded: u64) -> bool {
         match *self {
             Self::From(number) | Self::Own(Some(number)) => succeeded >= number,
-            Self::Own(None) => false,
+            Self::Next | Self::Own(None) => false,
         }
     }
 }
@@ -165,11 +167,11 @@ impl SyncLatch {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        self.share_from(self.next(), sync).await
+        // What is under way has begun before, and may miss what was written since.
+        self.wait(Needs::Next, sync).await
     }
 
-    /// The number of the first sync that begins from now on. What is under way has begun before,
-    /// and may miss what was written since.
+    /// The number of the first sync that begins from now on.
     pub(super) fn next(&self) -> u64 {
         self.syncs().begun + 1
     }
@@ -208,8 +210,7 @@ impl SyncLatch {
     where
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
-        let ticket = self.syncs().new_ticket();
-        let mut waiter = Waiter { latch: self, ticket, waits: false, polls: false };
+        let mut waiter = Waiter { latch: self, ticket: 0, waits: false, polls: false };
         let answer =
             poll_fn(|context| self.poll(&mut waiter, &mut needs, &mut sync, context)).await;
         waiter.waits = false;
@@ -229,6 +230,12 @@ impl SyncLatch {
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         let mut syncs = self.syncs();
+        if waiter.ticket == 0 {
+            waiter.ticket = syncs.new_ticket();
+        }
+        if let Needs::Next = needs {
+            *needs = Needs::From(syncs.begun + 1);
+        }
         loop {
             if needs.are_met(syncs.succeeded) {
                 return Poll::Ready(Ok(()));
