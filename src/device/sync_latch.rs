@@ -121,8 +121,9 @@ impl Drop for Waiter<'_> {
             syncs.failure = Some(DeviceError::SyncFailed);
             self.latch.failed.store(true, Ordering::Release);
         }
-        if syncs.interrupted && syncs.owner == Some(self.ticket) {
-            syncs.interrupted = false;
+        if syncs.owner == Some(self.ticket) {
+            // Nobody has to make it again.
+            (syncs.owner, syncs.interrupted) = (None, false);
         }
         syncs.wakers.retain(|&(ticket, _)| ticket != self.ticket);
         // The sync may be about to wake this one.

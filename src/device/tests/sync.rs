@@ -259,3 +259,15 @@ fn a_file_that_panics_in_a_sync_leaves_nobody_waiting() {
     assert!(unwound.is_err());
     assert_eq!(block_on(latch.share(|| async { Ok(()) })), Err(DeviceError::SyncFailed));
 }
+
+/// The signal comes when the one whose sync it is has been dropped already.
+#[test]
+fn an_interrupted_sync_of_nobody_holds_nobody_up() {
+    let latch = SyncLatch::default();
+    let signal = || async {
+        yield_now().await;
+        Err(io::ErrorKind::Interrupted.into())
+    };
+    assert!(latch.sync(signal).now_or_never().is_none(), "the sync is under way");
+    assert_eq!(block_on(latch.sync(|| async { Ok(()) })), Ok(()));
+}
