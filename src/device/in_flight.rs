@@ -18,11 +18,11 @@
 //! finds the waker of that close.
 
 use super::DeviceError;
-use std::mem;
+use super::waiters::{Ticket, Waiters, wake_all};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// The flag in the state. The count of requests is in the bits above it.
 const CLOSED: u64 = 1;
@@ -37,16 +37,8 @@ const REQUEST: u64 = 2;
 #[derive(Default)]
 pub(super) struct InFlight {
     state: AtomicU64,
-    waiting: Mutex<Waiting>,
-}
-
-/// The closes that wait.
-#[derive(Default)]
-struct Waiting {
-    /// Each with the ticket of its close, so that a close that is dropped can take its own away.
-    wakers: Vec<(u64, Waker)>,
-    /// The ticket given last.
-    last_ticket: u64,
+    /// The closes that wait.
+    waiting: Mutex<Waiters>,
 }
 
 impl InFlight {
@@ -79,7 +71,7 @@ impl InFlight {
         self.state.load(Ordering::Acquire) < REQUEST
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiters> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -92,9 +84,9 @@ impl Drop for Request<'_> {
     fn drop(&mut self) {
         let InFlight { state, .. } = self.0;
         if state.fetch_sub(REQUEST, Ordering::Release) == REQUEST | CLOSED {
-            let wakers = mem::take(&mut self.0.waiting().wakers);
+            let wakers = self.0.waiting().take_all();
             // Without the lock: what is woken may take it.
-            wakers.into_iter().for_each(|(_, waker)| waker.wake());
+            wake_all(wakers);
         }
     }
 }
@@ -104,7 +96,7 @@ impl Drop for Request<'_> {
 pub(super) struct Idle<'a> {
     in_flight: &'a InFlight,
     /// Given when it had to wait for the first time.
-    ticket: Option<u64>,
+    ticket: Option<Ticket>,
 }
 
 impl Future for Idle<'_> {
@@ -117,8 +109,7 @@ impl Future for Idle<'_> {
             return Poll::Ready(());
         }
         let ticket = *self.ticket.get_or_insert_with(|| waiting.new_ticket());
-        let outdated = waiting.take(ticket);
-        waiting.wakers.push((ticket, cx.waker().clone()));
+        let outdated = waiting.register(ticket, cx.waker());
         drop(waiting);
         // Without the lock: dropping a waker may drop a task, and with it a request.
         drop(outdated);
@@ -132,19 +123,6 @@ impl Drop for Idle<'_> {
         let outdated = self.in_flight.waiting().take(ticket);
         // Without the lock, as in `poll`.
         drop(outdated);
-    }
-}
-
-impl Waiting {
-    fn new_ticket(&mut self) -> u64 {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
-    /// Removes the waker of this ticket, for dropping without the lock.
-    fn take(&mut self, ticket: u64) -> Option<Waker> {
-        let index = self.wakers.iter().position(|&(owner, _)| owner == ticket)?;
-        Some(self.wakers.remove(index).1)
     }
 }
 

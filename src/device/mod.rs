@@ -81,6 +81,7 @@ mod options;
 mod pointer;
 mod source;
 mod sync_latch;
+mod waiters;
 
 #[cfg(test)]
 mod tests;

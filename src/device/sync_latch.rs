@@ -2,14 +2,14 @@
 //! that nobody can overhear.
 
 use super::DeviceError;
+use super::waiters::{Ticket, Waiters, wake_all};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// A sync under way.
 type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -72,13 +72,8 @@ struct Syncs {
     owner: Option<Ticket>,
     /// A signal has interrupted the last one, and its owner has to make it again.
     interrupted: bool,
-    /// Those who wait.
-    wakers: Vec<(Ticket, Waker)>,
-    last_ticket: Ticket,
+    waiters: Waiters,
 }
-
-/// Tells those who wait apart; from 1.
-type Ticket = u64;
 
 /// Which syncs do for a caller.
 enum Needs {
@@ -125,20 +120,13 @@ impl Drop for Waiter<'_> {
             // Nobody has to make it again.
             (syncs.owner, syncs.interrupted) = (None, false);
         }
-        syncs.wakers.retain(|&(ticket, _)| ticket != self.ticket);
+        let own = syncs.waiters.take(self.ticket);
+        let others = syncs.waiters.take_all();
+        drop(syncs);
+        drop(own);
         // The sync may be about to wake this one.
-        wake_all(syncs);
+        wake_all(others);
     }
-}
-
-fn wake_all(mut syncs: MutexGuard<'_, Syncs>) {
-    if syncs.wakers.is_empty() {
-        return;
-    }
-    let wakers = mem::take(&mut syncs.wakers);
-    drop(syncs);
-    // Without the lock: what is woken may take it.
-    wakers.into_iter().for_each(|(_, waker)| waker.wake());
 }
 
 impl SyncLatch {
@@ -174,7 +162,7 @@ impl SyncLatch {
 
     /// The number of the first sync that begins from now on.
     pub(super) fn next(&self) -> u64 {
-        self.syncs().begun + 1
+        self.syncs().next()
     }
 
     /// As [`share`](Self::share), but waits for the sync of this number or any later one.
@@ -232,10 +220,10 @@ impl SyncLatch {
     {
         let mut syncs = self.syncs();
         if waiter.ticket == 0 {
-            waiter.ticket = syncs.new_ticket();
+            waiter.ticket = syncs.waiters.new_ticket();
         }
         if let Needs::Next = needs {
-            *needs = Needs::From(syncs.begun + 1);
+            *needs = Needs::From(syncs.next());
         }
         loop {
             if needs.are_met(syncs.succeeded) {
@@ -253,12 +241,15 @@ impl SyncLatch {
                     syncs.owner = Some(waiter.ticket);
                 }
             }
-            syncs.register(waiter.ticket, context.waker());
+            let outdated = syncs.waiters.register(waiter.ticket, context.waker());
             waiter.waits = true;
-            let Some(mut running) = syncs.running.take() else { return Poll::Pending };
-            (syncs.polling, waiter.polls) = (true, true);
+            let running = syncs.running.take();
+            waiter.polls = running.is_some();
+            syncs.polling |= waiter.polls;
             // Without the lock, as a file may block the thread.
             drop(syncs);
+            drop(outdated);
+            let Some(mut running) = running else { return Poll::Pending };
             let polled = running.as_mut().poll(context);
             syncs = self.syncs();
             (syncs.polling, waiter.polls) = (false, false);
@@ -269,9 +260,11 @@ impl SyncLatch {
             if syncs.end(answer) {
                 self.failed.store(true, Ordering::Release);
             }
-            syncs.wakers.retain(|&(ticket, _)| ticket != waiter.ticket);
-            wake_all(syncs);
-            drop(running);
+            let own = syncs.waiters.take(waiter.ticket);
+            let others = syncs.waiters.take_all();
+            drop(syncs);
+            drop((own, running));
+            wake_all(others);
             syncs = self.syncs();
         }
     }
@@ -282,16 +275,9 @@ impl SyncLatch {
 }
 
 impl Syncs {
-    fn new_ticket(&mut self) -> Ticket {
-        self.last_ticket += 1;
-        self.last_ticket
-    }
-
-    fn register(&mut self, ticket: Ticket, waker: &Waker) {
-        match self.wakers.iter_mut().find(|it| it.0 == ticket) {
-            Some((_, old)) => old.clone_from(waker),
-            None => self.wakers.push((ticket, waker.clone())),
-        }
+    /// The number of the first sync that begins from now on.
+    fn next(&self) -> u64 {
+        self.begun + 1
     }
 
     /// Whether this waiter may make a sync, with none under way.

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::device::SyncLatch;
-use crate::exec::yield_now;
-use crate::exec::{Outcome, RoundRobin, Runtime};
+use crate::exec::{Outcome, RoundRobin, Runtime, yield_now};
 use Answer::{Error, Right, Short, Slow};
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::{BoxFuture, join, join_all, pending};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 const FAILS: Answer = Error(Errno::IO);
 
@@ -270,4 +270,32 @@ fn an_interrupted_sync_of_nobody_holds_nobody_up() {
     };
     assert!(latch.sync(signal).now_or_never().is_none(), "the sync is under way");
     assert_eq!(block_on(latch.sync(|| async { Ok(()) })), Ok(()));
+}
+
+/// A task that waits for the latch, and that only this waker keeps alive.
+struct Owner {
+    _task: Mutex<BoxFuture<'static, Result<(), DeviceError>>>,
+}
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_waker_may_own_a_task_that_waits_too() {
+    let latch = Arc::new(SyncLatch::default());
+    let task = |latch: Arc<SyncLatch>| async move { latch.share(pending).await }.boxed();
+    for is_dropped in [false, true] {
+        let mut waits = task(Arc::clone(&latch));
+        assert!((&mut waits).now_or_never().is_none());
+        let owner = Waker::from(Arc::new(Owner { _task: Mutex::new(waits) }));
+        let mut flush = task(Arc::clone(&latch));
+        assert!(flush.as_mut().poll(&mut Context::from_waker(&owner)).is_pending());
+        drop(owner);
+        // The latch has the last waker, and with it the task: it must not drop it under its lock.
+        if !is_dropped {
+            assert!((&mut flush).now_or_never().is_none());
+        }
+        drop(flush);
+    }
 }
