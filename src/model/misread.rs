@@ -18,8 +18,10 @@ impl Twin {
         let now = self.now;
         let Some(Containment::Pages(bytes)) = self.promises.containment else {
             self.misread.extend(sectors.iter().map(|&sector| (sector, now)));
-            for at in 0..self.in_flight.len() {
-                self.compared(self.in_flight[at], sectors);
+            if !self.promises.own_calls {
+                for at in 0..self.in_flight.len() {
+                    self.compared(self.in_flight[at], sectors);
+                }
             }
             return;
         };
