@@ -408,8 +408,7 @@ impl State {
         };
         if let Some(kind) = failed {
             self.injected(caller, kind);
-            let error = self.operations.failed_sync.or(kind.surfaces());
-            self.operations.failed_sync = error;
+            self.operations.sync_failed(kind);
         }
         let name = file.map_or(0, |file| self.file(file).name);
         let call = sync_call(file);

@@ -218,8 +218,8 @@ pub(super) struct Operations {
     pub(super) calm: bool,
     owed: Vec<DeviceError>,
     pub(super) failed_syncs: Vec<FailedSync>,
-    /// How a sync of a file failed first since the device was opened.
-    pub(super) failed_sync: Option<DeviceError>,
+    /// How a sync failed first since the device was opened.
+    failed_sync: Option<DeviceError>,
     /// Faults that calls of tasks met since they were last handed over.
     pub(super) met_by_tasks: Vec<FaultKind>,
     /// Sectors of which reads by tasks got what no device could know to be wrong.
@@ -246,6 +246,11 @@ impl Operations {
         self.pending.clear();
         self.owed.clear();
         self.failed_sync = None;
+    }
+
+    /// A sync has failed like this.
+    pub(super) fn sync_failed(&mut self, kind: FaultKind) {
+        self.failed_sync = self.failed_sync.or(kind.surfaces());
     }
 
     fn active(&mut self) -> &mut [Operation] {

@@ -198,15 +198,20 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
         };
         let tried = candidate.schedule;
         for schedule in (0..others).filter(|&other| other != tried) {
-            candidate.schedule = schedule;
-            if self.restless {
-                candidate.salt = schedule;
-            }
+            self.reschedule(&mut candidate, schedule);
             if self.accept(&candidate)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Gives it another schedule, and other contents where the device may look at them.
+    fn reschedule(&self, candidate: &mut Scenario, schedule: u64) {
+        candidate.schedule = schedule;
+        if self.restless {
+            candidate.salt = schedule;
+        }
     }
 
     /// What comes after the divergence has, as a rule, no part in it.
@@ -255,10 +260,7 @@ impl<S: Subject, P: FnMut(Progress)> Search<'_, S, P> {
             let mut candidate = self.best.clone();
             let out_of = 2 + draw % 4;
             candidate.steps.retain(|_| !rng.chance(1, out_of));
-            candidate.schedule = rng.next_u64() >> 32;
-            if self.restless {
-                candidate.salt = candidate.schedule;
-            }
+            self.reschedule(&mut candidate, rng.next_u64() >> 32);
             self.accepts.fit(&mut candidate);
             if self.accept(&candidate)? {
                 self.cut_the_end()?;

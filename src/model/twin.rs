@@ -177,15 +177,14 @@ impl Twin {
         let mut changes = 0..0;
         let refused = self.read_only || self.state.closed.is_some();
         if request.is_change() && !refused {
-            let nothing = self.promises.trim == TrimEffect::Nothing;
-            if !(nothing && matches!(request, Request::Trim { .. })) {
+            let trim = matches!(request, Request::Trim { .. }).then_some(self.promises.trim);
+            if trim != Some(TrimEffect::Nothing) {
                 changes = request.sectors(&self.geometry);
-                let trim = self.promises.trim;
-                self.legal.may_hold_each(op, changes.clone(), |sector| match (request, trim) {
-                    (Request::Write { .. }, _) => Leaves::of(data, op, sector),
-                    (_, TrimEffect::Zeros) => Leaves::Zeros,
-                    (_, TrimEffect::Scribble) => Leaves::Scribble,
-                    _ => Leaves::Anything,
+                self.legal.may_hold_each(op, changes.clone(), |sector| match trim {
+                    None => Leaves::of(data, op, sector),
+                    Some(TrimEffect::Zeros) => Leaves::Zeros,
+                    Some(TrimEffect::Scribble) => Leaves::Scribble,
+                    Some(_) => Leaves::Anything,
                 });
             }
         }

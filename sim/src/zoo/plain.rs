@@ -143,16 +143,16 @@ impl Plain {
         Ok(())
     }
 
-    /// Whether a write is done without writing.
-    async fn is_no_news(&self, offset: u64, data: &[u8]) -> Result<bool, DeviceError> {
-        let is_zeros = data.iter().all(|&byte| byte == 0) && !data.is_empty();
+    /// Does a write in another way than by writing its data; whether that has done it.
+    async fn elide(&self, offset: u64, data: &[u8]) -> Result<bool, DeviceError> {
+        let is_zeros = || data.iter().all(|&byte| byte == 0) && !data.is_empty();
         match self.bug {
             // The file was sparse when it was made.
-            Some(Bug::ZerosSkipped) => Ok(is_zeros),
+            Some(Bug::ZerosSkipped) => Ok(is_zeros()),
             Some(Bug::ZerosBySample) if data.starts_with(&[0; 512]) => {
                 self.write_all(offset, &vec![0; data.len()]).await.map(|()| true)
             }
-            Some(Bug::ZerosAsTrim) if is_zeros => {
+            Some(Bug::ZerosAsTrim) if is_zeros() => {
                 self.trim(offset, data.len() as u64).await.map(|()| true)
             }
             Some(Bug::UnchangedNotSynced) => {
@@ -232,7 +232,7 @@ impl Device for Plain {
 
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         self.admit_change(offset, buffer.len() as u64)?;
-        if self.is_no_news(offset, buffer.as_slice()).await? {
+        if self.elide(offset, buffer.as_slice()).await? {
             return Ok(());
         }
         self.write_all(offset, buffer.as_slice()).await?;
