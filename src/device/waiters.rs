@@ -13,7 +13,7 @@ pub(super) type Ticket = u64;
 /// dropping a waker may drop a task, and with it somebody who takes the lock.
 #[derive(Default)]
 pub(super) struct Waiters {
-    wakers: Vec<(Ticket, Waker)>,
+    pub(super) wakers: Vec<(Ticket, Waker)>,
     /// The ticket given last.
     last_ticket: Ticket,
 }
@@ -34,12 +34,6 @@ impl Waiters {
                 None
             }
         }
-    }
-
-    /// How many wait.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.wakers.len()
     }
 
     /// Removes the waker of this ticket.
