@@ -11,6 +11,7 @@ use crate::rng::{Purpose, Rng};
 use faults::{Draft, HONEST, MEDIA};
 use length::ends_service;
 
+mod burst;
 mod device;
 mod faults;
 mod length;
@@ -164,6 +165,7 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
         steps: generator.steps(&swarm, &device),
         expect: None,
     };
+    scenario.begin_with_burst(accepts, &mut payload);
     scenario.repeat_data(&mut payload);
     scenario.end_in_time();
     scenario

@@ -233,6 +233,8 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
     Concurrency {
         "ring-loses-last" Limits(L::RequestLost(1024)),
             "a ring that loses the entry at which it wraps around: off by one, classic";
+        "queue-of-twelve" Limits(L::QueueOfTwelve),
+            "a submission queue that is full, and nobody looks: io_uring_get_sqe gives NULL";
         "shared-cursor" Calls(C::SharedCursor),
             "lseek and read instead of pread: classic";
         "page-unlocked" Contention(T::PageUnlocked),

@@ -1,5 +1,5 @@
-//! Bugs at a number that small tests never reach: requests since the device was opened, or bytes of
-//! one transfer.
+//! Bugs at a number that small tests never reach: requests since the device was opened, bytes of
+//! one transfer, or writes under way at once.
 
 use super::wrapper::{Answer, Wrapper};
 use blocktwin::device::{BufferRef, Device, DynDevice, MutableBufferRef, WriteOptions};
@@ -15,9 +15,14 @@ pub(super) enum Bug {
     RequestLost(u32),
     /// No more than 1 MiB of a write is written.
     CutAtMebibyte,
+    /// A write is never made that comes while [`SLOTS`] others are under way.
+    QueueOfTwelve,
 }
 
 const MEBIBYTE: usize = 1 << 20;
+
+/// Writes that a queue has room for.
+const SLOTS: u32 = 12;
 
 pub(super) struct Limits {
     inner: DynDevice,
@@ -27,12 +32,24 @@ pub(super) struct Limits {
     /// The number of the last write that has completed, and of the last that was flushed.
     written: AtomicU8,
     flushed: AtomicU8,
+    /// Writes under way.
+    queued: AtomicU32,
+}
+
+/// A write in the queue; its slot is free again when this is dropped.
+struct Slot<'a>(&'a AtomicU32);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Limits {
     pub(super) fn new(inner: DynDevice, bug: Bug) -> Self {
         let [written, flushed] = [0; 2].map(AtomicU8::new);
-        Self { inner, bug, requests: AtomicU32::new(0), written, flushed }
+        let [requests, queued] = [0; 2].map(AtomicU32::new);
+        Self { inner, bug, requests, written, flushed, queued }
     }
 
     /// Counts a request, and gives its number, from 1.
@@ -53,8 +70,13 @@ impl Wrapper for Limits {
 
     async fn write(&self, offset: u64, buffer: BufferRef<'_>, options: WriteOptions) -> Answer {
         let (number, length) = (self.count(), buffer.len());
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed);
+        let _slot = Slot(&self.queued);
         match self.bug {
             Bug::RequestLost(lost) if number == lost => {
+                self.admit_change(offset, length as u64).await.map(drop)
+            }
+            Bug::QueueOfTwelve if queued >= SLOTS => {
                 self.admit_change(offset, length as u64).await.map(drop)
             }
             Bug::CutAtMebibyte if length > MEBIBYTE => {
