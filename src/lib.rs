@@ -68,7 +68,7 @@
 //!     // The rest is as it should be.
 //! #     fn geometry(&self) -> Geometry { self.0.geometry() }
 //! #     fn is_read_only(&self) -> bool { self.0.is_read_only() }
-//! #     fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+//! #     fn allocate_buffer(&self, size: usize) -> BufferFuture {
 //! #         self.0.allocate_buffer(size)
 //! #     }
 //! #     async fn read(

@@ -23,13 +23,13 @@ impl Wake for Bell {
 }
 
 /// Somebody who waits for a buffer.
-struct Waiter<'a> {
-    future: BufferFuture<'a>,
+struct Waiter {
+    future: BufferFuture,
     bell: Arc<Bell>,
 }
 
-impl<'a> Waiter<'a> {
-    fn poll(&mut self) -> Poll<Result<Buffer<'a>, DeviceError>> {
+impl Waiter {
+    fn poll(&mut self) -> Poll<Result<Buffer, DeviceError>> {
         let waker = Waker::from(Arc::clone(&self.bell));
         Pin::new(&mut self.future).poll(&mut Context::from_waker(&waker))
     }
@@ -42,8 +42,8 @@ impl<'a> Waiter<'a> {
 /// Everybody who has a buffer, or waits for one in this order.
 struct Users<'a> {
     allocator: &'a BufferAllocator,
-    held: Vec<Buffer<'a>>,
-    waiting: VecDeque<Waiter<'a>>,
+    held: Vec<Buffer>,
+    waiting: VecDeque<Waiter>,
 }
 
 /// What a buffer is filled with, which tells its place.
@@ -135,7 +135,7 @@ impl<'a> Users<'a> {
     }
 
     /// Whoever gets a buffer fills it, and finds in each part what is there.
-    fn hold(&mut self, mut buffer: Buffer<'a>) {
+    fn hold(&mut self, mut buffer: Buffer) {
         let (place, tag) = (format!("({:?})", buffer.range()), tag(buffer.as_ref()));
         assert_eq!(format!("{buffer:?}"), format!("Buffer{place}"));
         fill(buffer.subslice_mut(..), tag);

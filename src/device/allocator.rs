@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
@@ -32,6 +32,9 @@ const MIN_BLOCK_SIZE: usize = 512;
 /// A buffer takes from the heap the smallest power of two of blocks that holds it, at a multiple of
 /// as many. Taking and returning one allocates nothing as long as no one waits.
 ///
+/// This is a handle: clones of it are the same heap. Every buffer has one, so that a buffer may
+/// outlive the device that it is for, as in a task of its own.
+///
 /// # Examples
 ///
 /// ```
@@ -52,7 +55,10 @@ const MIN_BLOCK_SIZE: usize = 512;
 /// # Ok(())
 /// # }
 /// ```
-pub struct BufferAllocator {
+#[derive(Clone)]
+pub struct BufferAllocator(Arc<Shared>);
+
+struct Shared {
     block_size: usize,
     size: usize,
     largest: usize,
@@ -87,26 +93,26 @@ impl BufferAllocator {
             granted: VecDeque::new(),
             next_ticket: 0,
         };
-        Self { block_size, size, largest, state: Mutex::new(state) }
+        Self(Arc::new(Shared { block_size, size, largest, state: Mutex::new(state) }))
     }
 
     /// The unit of the heap, in bytes.
     #[must_use]
     pub fn block_size(&self) -> usize {
-        self.block_size
+        self.0.block_size
     }
 
     /// The size of the whole heap, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size
+        self.0.size
     }
 
     /// The largest buffer that an empty heap can give, in bytes: the largest power of two of
     /// blocks that fits.
     #[must_use]
     pub fn largest(&self) -> usize {
-        self.largest
+        self.0.largest
     }
 
     /// How much of the heap is free right now, in bytes; not necessarily in one piece.
@@ -114,7 +120,7 @@ impl BufferAllocator {
     /// A buffer counts with the whole blocks that it takes, from the moment it is granted.
     #[must_use]
     pub fn free_bytes(&self) -> usize {
-        self.lock().units.free_units() * self.block_size
+        self.lock().units.free_units() * self.0.block_size
     }
 
     /// Asks for a buffer of exactly `size` bytes, and waits for it where necessary.
@@ -125,21 +131,21 @@ impl BufferAllocator {
     ///
     /// The future answers [`DeviceError::BufferTooLarge`], at once, if `size` is more than
     /// [`largest`](Self::largest).
-    pub fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
-        BufferFuture { allocator: self, size, ticket: None }
+    pub fn allocate_buffer(&self, size: usize) -> BufferFuture {
+        BufferFuture { allocator: self.clone(), size, ticket: None }
     }
 
     /// A buffer of exactly `size` bytes, or `None` if one would have to wait for it, or for ever.
     #[must_use]
-    pub fn try_allocate(&self, size: usize) -> Option<Buffer<'_>> {
+    pub fn try_allocate(&self, size: usize) -> Option<Buffer> {
         let region = if size == 0 {
             Region::default()
-        } else if size <= self.largest {
+        } else if size <= self.0.largest {
             self.lock().grant_newcomer(size)?
         } else {
             return None;
         };
-        Some(Buffer::new(self, region))
+        Some(Buffer::new(self.clone(), region))
     }
 
     /// Takes back the memory of a buffer.
@@ -158,15 +164,15 @@ impl BufferAllocator {
     // A panic under the lock is a bug found by an assertion, which leaves a loan at worst. It has
     // been reported where it happened; poisoning would only turn clean-up into an abort.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for BufferAllocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufferAllocator")
-            .field("block_size", &self.block_size)
-            .field("size", &self.size)
+            .field("block_size", &self.0.block_size)
+            .field("size", &self.0.size)
             .finish_non_exhaustive()
     }
 }
@@ -176,23 +182,24 @@ impl fmt::Debug for BufferAllocator {
 /// It is in the queue from its first poll on. Once it was ready, another poll asks anew.
 #[derive(Debug)]
 #[must_use = "a request is not made before it is polled"]
-pub struct BufferFuture<'a> {
-    allocator: &'a BufferAllocator,
+pub struct BufferFuture {
+    allocator: BufferAllocator,
     size: usize,
     /// Its place in the queue, while it has one.
     ticket: Option<u64>,
 }
 
-impl<'a> Future for BufferFuture<'a> {
-    type Output = Result<Buffer<'a>, DeviceError>;
+impl Future for BufferFuture {
+    type Output = Result<Buffer, DeviceError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { allocator, size, ticket } = *self;
+        let Self { allocator, size, ticket } = &*self;
+        let (size, ticket) = (*size, *ticket);
         if size == 0 {
-            return Poll::Ready(Ok(Buffer::new(allocator, Region::default())));
+            return Poll::Ready(Ok(Buffer::new(allocator.clone(), Region::default())));
         }
-        if size > allocator.largest {
-            let heap = allocator.largest;
+        if size > allocator.largest() {
+            let heap = allocator.largest();
             return Poll::Ready(Err(DeviceError::BufferTooLarge { requested: size, heap }));
         }
         let mut state = allocator.lock();
@@ -202,24 +209,23 @@ impl<'a> Future for BufferFuture<'a> {
         };
         if let Some(region) = region {
             drop(state);
+            let buffer = Buffer::new(allocator.clone(), region);
             self.ticket = None;
-            return Poll::Ready(Ok(Buffer::new(allocator, region)));
+            return Poll::Ready(Ok(buffer));
         }
-        let outdated = match ticket {
-            Some(ticket) => state.update_waker(ticket, cx.waker()),
-            None => {
-                self.ticket = Some(state.enqueue(size, cx.waker()));
-                None
-            }
+        let (place, outdated) = match ticket {
+            Some(ticket) => (ticket, state.update_waker(ticket, cx.waker())),
+            None => (state.enqueue(size, cx.waker()), None),
         };
         drop(state);
+        self.ticket = Some(place);
         // Only now: dropping a waker may drop a task, and with it a buffer, which takes the lock.
         drop(outdated);
         Poll::Pending
     }
 }
 
-impl Drop for BufferFuture<'_> {
+impl Drop for BufferFuture {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let (removed, wakers) = {

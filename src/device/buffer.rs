@@ -12,13 +12,13 @@ use super::source::Region;
 /// A buffer holds whatever the last buffer at its place left there, or zeros if it is the first:
 /// fill it before you rely on what it holds. Its memory starts at a multiple of the allocator's
 /// block size, counted from the start of the heap.
-pub struct Buffer<'a> {
-    allocator: &'a BufferAllocator,
+pub struct Buffer {
+    allocator: BufferAllocator,
     region: Region,
 }
 
-impl<'a> Buffer<'a> {
-    pub(super) fn new(allocator: &'a BufferAllocator, region: Region) -> Self {
+impl Buffer {
+    pub(super) fn new(allocator: BufferAllocator, region: Region) -> Self {
         Self { allocator, region }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Buffer<'a> {
     }
 }
 
-impl Drop for Buffer<'_> {
+impl Drop for Buffer {
     fn drop(&mut self) {
         // An empty buffer took nothing from the heap, so there is nobody to tell.
         if !self.is_empty() {
@@ -94,7 +94,7 @@ impl Drop for Buffer<'_> {
     }
 }
 
-impl fmt::Debug for Buffer<'_> {
+impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Buffer").field(&self.range()).finish()
     }
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn futures_that_hold_buffers_can_be_send() {
-        assert_send_sync::<Buffer<'_>>();
+        assert_send_sync::<Buffer>();
         assert_send_sync::<BufferRef<'_>>();
         assert_send_sync::<MutableBufferRef<'_>>();
     }

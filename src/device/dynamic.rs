@@ -88,7 +88,7 @@ type Answer<'a> = BoxFuture<'a, Result<(), DeviceError>>;
 trait ObjectSafe: Any + Send + Sync {
     fn geometry(&self) -> Geometry;
     fn is_read_only(&self) -> bool;
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_>;
+    fn allocate_buffer(&self, size: usize) -> BufferFuture;
     fn read<'a>(&'a self, offset: u64, buffer: MutableBufferRef<'a>) -> Answer<'a>;
     fn write<'a>(&'a self, offset: u64, buffer: BufferRef<'a>, options: WriteOptions)
     -> Answer<'a>;
@@ -107,7 +107,7 @@ impl<D: Device + 'static> ObjectSafe for D {
         Device::is_read_only(self)
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         Device::allocate_buffer(self, size)
     }
 
@@ -150,7 +150,7 @@ impl Device for DynDevice {
         self.0.is_read_only()
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.0.allocate_buffer(size)
     }
 

@@ -39,7 +39,7 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     cannot_punch: AtomicBool,
     /// The file may end before the device does, which then reads as zeros.
     may_end_early: bool,
-    buffers: Arc<BufferAllocator>,
+    buffers: BufferAllocator,
     /// The requests that close waits for, and whether the device is closed.
     in_flight: InFlight,
     /// The sync that every close waits for, from the first one on that found no request in flight.
@@ -125,7 +125,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
             Heap::Own(bytes) => {
                 let block_size = block_size as usize;
                 let source = BufferSource::new(bytes.next_multiple_of(block_size).max(block_size));
-                Arc::new(BufferAllocator::new(block_size, source))
+                BufferAllocator::new(block_size, source)
             }
         };
         Ok(Self {
@@ -306,7 +306,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         self.read_only
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.buffers.allocate_buffer(size)
     }
 

@@ -139,7 +139,7 @@ pub trait Device: Send + Sync {
     /// A transfer buffer of `size` bytes, as soon as the heap has room (clause 10).
     ///
     /// The future gives [`DeviceError::BufferTooLarge`] where the heap could never give as much.
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_>;
+    fn allocate_buffer(&self, size: usize) -> BufferFuture;
 
     /// Fills `buffer` from `offset` (bytes) on.
     ///

@@ -1,7 +1,6 @@
 //! How a device is opened, and how a write is made.
 
 use super::BufferAllocator;
-use std::sync::Arc;
 
 /// What one write asks for beyond being written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub(super) enum Heap {
     /// The device's own, of that many bytes.
     Own(usize),
     /// One that outlives the device.
-    Shared(Arc<BufferAllocator>),
+    Shared(BufferAllocator),
 }
 
 impl DeviceOptions {
@@ -108,7 +107,7 @@ impl DeviceOptions {
 
     /// A transfer heap that several devices share, or that outlives this one.
     #[must_use]
-    pub fn allocator(mut self, allocator: Arc<BufferAllocator>) -> Self {
+    pub fn allocator(mut self, allocator: BufferAllocator) -> Self {
         self.heap = Heap::Shared(allocator);
         self
     }

@@ -18,7 +18,7 @@ macro_rules! impl_device {
                 D::is_read_only(self)
             }
 
-            fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+            fn allocate_buffer(&self, size: usize) -> BufferFuture {
                 D::allocate_buffer(self, size)
             }
 

@@ -219,7 +219,7 @@ impl SimDisk {
 
     /// The world of this disk as a device finds it from now until the power fails, with the tasks
     /// and the clock of `runtime`.
-    pub fn world<S: Schedule>(&self, runtime: &Runtime<S>, heap: Arc<BufferAllocator>) -> World {
+    pub fn world<S: Schedule>(&self, runtime: &Runtime<S>, heap: BufferAllocator) -> World {
         let shared = Arc::clone(&self.shared);
         World::new(shared, runtime.spawner(), runtime.clock(), heap)
     }

@@ -28,7 +28,7 @@ pub struct World {
     boot: u32,
     spawner: Spawner,
     clock: Clock,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
 }
 
 impl World {
@@ -36,7 +36,7 @@ impl World {
         shared: Arc<Shared>,
         spawner: Spawner,
         clock: Clock,
-        heap: Arc<BufferAllocator>,
+        heap: BufferAllocator,
     ) -> Self {
         let boot = shared.boot.load(Ordering::Relaxed);
         Self { shared, boot, spawner, clock, heap }
@@ -202,8 +202,8 @@ impl World {
     /// The heap that [`Device::allocate_buffer`](crate::device::Device::allocate_buffer) has to
     /// take transfer buffers from. It has as many bytes as the scenario asks for, rounded up to
     /// whole blocks.
-    pub fn heap(&self) -> Arc<BufferAllocator> {
-        Arc::clone(&self.heap)
+    pub fn heap(&self) -> BufferAllocator {
+        self.heap.clone()
     }
 }
 

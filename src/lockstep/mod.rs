@@ -59,7 +59,6 @@ use crate::disk::{Medium, Rules, SimDisk};
 use crate::model::{Kind, OpId, Promises, Twin, Violation};
 use crate::scenario::{Accepts, DeviceSpec, ExpectedVerdict, NotAccepted, Scenario, Survey};
 use std::io;
-use std::sync::Arc;
 
 /// What to do besides running.
 #[derive(Clone, Copy, Debug, Default)]
@@ -164,7 +163,7 @@ pub struct Runner<S> {
     /// Of the last log.
     memory: Vec<u8>,
     /// Transfer heaps of the sizes that occurred last.
-    heaps: Vec<Arc<BufferAllocator>>,
+    heaps: Vec<BufferAllocator>,
 }
 
 /// At most this many transfer heaps are kept, and at most this many bytes of them.
@@ -227,22 +226,21 @@ impl<S: Subject> Runner<S> {
     }
 
     /// A transfer heap as `spec` asks for.
-    fn heap(&mut self, spec: &DeviceSpec) -> Arc<BufferAllocator> {
+    fn heap(&mut self, spec: &DeviceSpec) -> BufferAllocator {
         let block_size = spec.block_size as usize;
         let size = (spec.heap as usize).next_multiple_of(block_size);
-        let fits =
-            |heap: &&Arc<BufferAllocator>| heap.block_size() == block_size && heap.size() == size;
+        let fits = |heap: &&BufferAllocator| heap.block_size() == block_size && heap.size() == size;
         if let Some(heap) = self.heaps.iter().find(fits) {
-            return Arc::clone(heap);
+            return heap.clone();
         }
-        let kept = |heaps: &[Arc<BufferAllocator>]| heaps.iter().map(|heap| heap.size()).sum();
+        let kept = |heaps: &[BufferAllocator]| heaps.iter().map(|heap| heap.size()).sum();
         while self.heaps.len() >= HEAPS
             || !self.heaps.is_empty() && size.saturating_add(kept(&self.heaps)) > HEAP_BYTES
         {
             self.heaps.remove(0);
         }
-        let heap = Arc::new(BufferAllocator::new(block_size, BufferSource::new(size)));
-        self.heaps.push(Arc::clone(&heap));
+        let heap = BufferAllocator::new(block_size, BufferSource::new(size));
+        self.heaps.push(heap.clone());
         heap
     }
 }

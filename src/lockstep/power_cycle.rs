@@ -374,7 +374,7 @@ impl<'a> Session<'a> {
         &self,
         device: &D,
         (op, request): (OpId, Request),
-        buffer: &mut Buffer<'_>,
+        buffer: &mut Buffer,
     ) {
         if let Request::Write { offset, .. } = request {
             self.inner().twin.fill(op, offset, buffer.as_mut_slice());

@@ -20,7 +20,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 const CLIENTS: [&str; MAX_CLIENTS as usize] = [
     "client 0",
@@ -74,7 +73,7 @@ pub(super) fn run<S: Subject>(
     subject: &S,
     (disk, promises): (&SimDisk, Promises),
     twin: &mut Twin,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     (scenario, survey): (&Scenario, &Survey),
     (options, memory): (Options, &mut Vec<u8>),
 ) -> Report {
@@ -84,7 +83,7 @@ pub(super) fn run<S: Subject>(
     let mut stats = Stats { scenarios: 1, ..Stats::default() };
     let facts = (log, &mut stats);
     let session = Session::new((scenario, survey), disk, twin, facts, judged, runtime.halt());
-    let world = Rc::new(disk.world(&runtime, Arc::clone(&heap)));
+    let world = Rc::new(disk.world(&runtime, heap.clone()));
     let verdict = {
         let mut run = Run {
             subject,
@@ -141,7 +140,7 @@ const DRIVEN: [&str; 5] = [CREATING, OPENING, READING_BACK, RELEASING, ENDING];
 /// What a run works with.
 pub(super) struct Run<'r, 's, S> {
     subject: &'r S,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     /// Of the power cycle under way.
     world: Rc<World>,
     pub(super) session: &'r Session<'s>,
@@ -372,7 +371,7 @@ impl<S: Subject> Run<'_, '_, S> {
             self.unrecovered = true;
         }
         inner.doing.clear();
-        self.world = Rc::new(session.disk.world(self.runtime, Arc::clone(&self.heap)));
+        self.world = Rc::new(session.disk.world(self.runtime, self.heap.clone()));
         Ok(())
     }
 

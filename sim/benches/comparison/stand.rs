@@ -10,7 +10,6 @@ use blocktwin::scenario::{Accepts, DeviceSpec, Trim, decode};
 use rustix::time::{ClockId, clock_gettime};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 /// Steps of one operation that no device here needs.
 const MOST_STEPS: u64 = 20_000;
@@ -18,7 +17,7 @@ const MOST_STEPS: u64 = 20_000;
 /// The machine that a device runs on: a disk in memory, tasks, and a transfer heap.
 pub(crate) struct Machine {
     pub(crate) disk: SimDisk,
-    pub(crate) heap: Arc<BufferAllocator>,
+    pub(crate) heap: BufferAllocator,
     runtime: RefCell<Runtime<RoundRobin>>,
 }
 
@@ -26,7 +25,7 @@ impl Machine {
     /// A machine on which the device has been made and not yet been opened.
     pub(crate) fn new(subject: &impl Subject, spec: &DeviceSpec) -> Self {
         let block = spec.block_size as usize;
-        let heap = Arc::new(BufferAllocator::new(block, BufferSource::new(spec.heap as usize)));
+        let heap = BufferAllocator::new(block, BufferSource::new(spec.heap as usize));
         let disk = SimDisk::new(Medium::Memory);
         let size = spec.geometry().expect("a valid geometry").size();
         let limit = if subject.promises().in_place { size } else { u64::MAX };
@@ -38,7 +37,7 @@ impl Machine {
     }
 
     fn world(&self) -> World {
-        self.disk.world(&self.runtime.borrow(), Arc::clone(&self.heap))
+        self.disk.world(&self.runtime.borrow(), self.heap.clone())
     }
 
     /// Opens the device.
@@ -66,7 +65,7 @@ impl Machine {
     }
 
     /// A transfer buffer of this many bytes, while nothing else is in flight.
-    pub(crate) fn buffer<'a>(&self, device: &'a DynDevice, length: u64) -> Buffer<'a> {
+    pub(crate) fn buffer<'a>(&self, device: &'a DynDevice, length: u64) -> Buffer {
         let length = usize::try_from(length).expect("a length that memory can hold");
         self.finish(device.allocate_buffer(length)).expect("a buffer")
     }

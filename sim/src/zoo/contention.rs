@@ -13,8 +13,8 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
+use std::sync::Mutex as Latch;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as Latch};
 use std::task::{Context, Poll, Waker};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ const LOCKS: usize = 16;
 pub(super) struct Contention {
     inner: DynDevice,
     bug: Bug,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     /// One block, for those in a hurry.
     reserve: BufferAllocator,
     pages: [Mutex<()>; LOCKS],
@@ -57,7 +57,7 @@ pub(super) struct Contention {
 }
 
 impl Contention {
-    pub(super) fn new(inner: DynDevice, bug: Bug, heap: Arc<BufferAllocator>) -> Self {
+    pub(super) fn new(inner: DynDevice, bug: Bug, heap: BufferAllocator) -> Self {
         let block = heap.block_size();
         Self {
             inner,
@@ -170,7 +170,7 @@ impl Contention {
         data: BufferRef<'_>,
         options: WriteOptions,
     ) -> Answer {
-        let loan: Option<Buffer<'_>> = self.heap.try_allocate(data.len());
+        let loan: Option<Buffer> = self.heap.try_allocate(data.len());
         let loan = ManuallyDrop::new(loan);
         let written = self.inner.write(offset, data, options).await;
         if self.bug == Bug::BufferLeakedWhenDropped || written.is_ok() {
@@ -227,9 +227,9 @@ impl Wrapper for Contention {
         &self.inner
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         let hurried = self.bug == Bug::QueueJumped && size <= self.reserve.free_bytes();
-        let heap = if hurried { &self.reserve } else { &*self.heap };
+        let heap = if hurried { &self.reserve } else { &self.heap };
         heap.allocate_buffer(size)
     }
 

@@ -168,7 +168,7 @@ impl BugSubject {
         &self,
         file: SimFile,
         spec: &DeviceSpec,
-        buffers: Arc<BufferAllocator>,
+        buffers: BufferAllocator,
         memory: &Arc<Memory>,
     ) -> Result<DynDevice, DeviceError> {
         let bug = if let Variant::Calls(bug) = self.variant { Some(bug) } else { None };
@@ -211,7 +211,7 @@ impl Subject for BugSubject {
         if let Variant::Plain(bug) = self.variant {
             return Ok(DynDevice::new(plain::Plain::open(file, spec, buffers, bug).await?));
         }
-        let inner = self.real(file, spec, Arc::clone(&buffers), &memory).await?;
+        let inner = self.real(file, spec, buffers.clone(), &memory).await?;
         memory.opened();
         let inner = DynDevice::new(DeviceAdapter(memory::OpenLog::new(inner, Arc::clone(&memory))));
         Ok(match self.variant {

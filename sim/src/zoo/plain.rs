@@ -11,7 +11,6 @@ use blocktwin::file::BackingFile;
 use blocktwin::scenario::{DeviceSpec, Trim};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(super) struct Plain {
     bug: Option<Bug>,
     spec: DeviceSpec,
     geometry: Geometry,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     closed: AtomicBool,
     latch: Latch,
     /// In its place, where the bug is in there.
@@ -51,7 +50,7 @@ impl Plain {
     pub(super) async fn open(
         file: SimFile,
         spec: &DeviceSpec,
-        heap: Arc<BufferAllocator>,
+        heap: BufferAllocator,
         bug: Option<Bug>,
     ) -> Result<Self, DeviceError> {
         // Nothing needs the length, but a file that cannot tell it is better noticed now.
@@ -220,7 +219,7 @@ impl Device for Plain {
         self.spec.read_only
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.heap.allocate_buffer(size)
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn open(
     way: Way,
     file: &Arc<File>,
     spec: &DeviceSpec,
-    buffers: Arc<BufferAllocator>,
+    buffers: BufferAllocator,
 ) -> Result<DynDevice, DeviceError> {
     let options = spec.options();
     let geometry = spec.geometry()?;

@@ -13,7 +13,7 @@ pub(super) type Answer = Result<(), DeviceError>;
 pub(super) trait Wrapper: Send + Sync {
     fn inner(&self) -> &DynDevice;
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.inner().allocate_buffer(size)
     }
 
@@ -88,7 +88,7 @@ impl<A: Wrapper> Device for DeviceAdapter<A> {
         self.0.inner().is_read_only()
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.0.allocate_buffer(size)
     }
 

@@ -27,21 +27,21 @@ impl Count {
 }
 
 /// A request and the count of its wake-ups.
-struct Request<'a> {
-    future: BufferFuture<'a>,
+struct Request {
+    future: BufferFuture,
     count: Arc<Count>,
 }
 
-impl<'a> Request<'a> {
+impl Request {
     /// Arrives, and has to wait.
-    fn queued(allocator: &'a BufferAllocator, size: usize) -> Self {
+    fn queued(allocator: &BufferAllocator, size: usize) -> Self {
         let mut request =
             Self { future: allocator.allocate_buffer(size), count: Arc::new(Count::default()) };
         assert!(request.poll().is_none(), "{size} bytes have to wait");
         request
     }
 
-    fn poll(&mut self) -> Option<Buffer<'a>> {
+    fn poll(&mut self) -> Option<Buffer> {
         let waker = Waker::from(Arc::clone(&self.count));
         match self.future.poll_unpin(&mut Context::from_waker(&waker)) {
             Poll::Ready(buffer) => Some(buffer.unwrap()),
@@ -58,7 +58,7 @@ fn heap(size: usize) -> BufferAllocator {
     BufferAllocator::new(512, BufferSource::new(size))
 }
 
-fn ask(allocator: &BufferAllocator, size: usize) -> Result<Buffer<'_>, DeviceError> {
+fn ask(allocator: &BufferAllocator, size: usize) -> Result<Buffer, DeviceError> {
     allocator.allocate_buffer(size).now_or_never().unwrap()
 }
 
@@ -175,7 +175,7 @@ fn the_latest_waker_is_the_one_that_counts() {
 
 #[test]
 fn a_waker_may_own_a_buffer() {
-    struct Owner(#[expect(dead_code, reason = "for its drop")] Buffer<'static>);
+    struct Owner(#[expect(dead_code, reason = "for its drop")] Buffer);
     impl Wake for Owner {
         fn wake(self: Arc<Self>) {}
     }
@@ -204,7 +204,7 @@ fn random_use_never_overlaps_and_ends_with_an_empty_heap() {
         let mut random =
             |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
         // Every live buffer, with the byte that fills it.
-        let mut live: Vec<(Buffer<'_>, u8)> = Vec::new();
+        let mut live: Vec<(Buffer, u8)> = Vec::new();
         for step in 0..5_000 {
             if random(3) > 0 {
                 let scale = random(1 + allocator.largest().trailing_zeros() as usize);
@@ -219,7 +219,7 @@ fn random_use_never_overlaps_and_ends_with_an_empty_heap() {
                 let (buffer, byte) = live.swap_remove(random(live.len()));
                 assert!(buffer.as_slice().iter().all(|&each| each == byte), "{:?}", buffer);
             }
-            let taken = |buffer: &Buffer<'_>| buffer.len().div_ceil(512).next_power_of_two() * 512;
+            let taken = |buffer: &Buffer| buffer.len().div_ceil(512).next_power_of_two() * 512;
             let sum: usize = live.iter().map(|(buffer, _)| taken(buffer)).sum();
             assert_eq!(allocator.free_bytes(), allocator.size() - sum);
             let mut spans: Vec<_> = live.iter().map(|(buffer, _)| buffer.range().start).collect();
@@ -246,7 +246,7 @@ fn random_queues_serve_in_order_and_lose_no_wake_up() {
         let mut random =
             |below: usize| usize::try_from(rng.next_u64() % u64::try_from(below).unwrap()).unwrap();
         let mut buffers = Vec::new();
-        let mut queue: Vec<Request<'_>> = Vec::new();
+        let mut queue: Vec<Request> = Vec::new();
         for _ in 0..400 {
             match random(4) {
                 0 if !buffers.is_empty() => drop(buffers.swap_remove(random(buffers.len()))),

@@ -1,7 +1,6 @@
 //! Clause 1, bad requests; and what the device says of itself.
 
 use super::*;
-use std::sync::Arc;
 
 /// Asks for a range in every way that there is.
 fn request_all(
@@ -117,8 +116,8 @@ fn the_heap_is_the_one_that_was_asked_for() {
     assert_eq!(block_on(own.allocate_buffer(65537)).err(), too_large(65537, 65536));
     let usual = block_on(FileBackedDevice::new(Script::new(SIZE), BLOCK)).unwrap();
     assert_eq!(block_on(usual.allocate_buffer(33 << 20)).err(), too_large(33 << 20, 32 << 20));
-    let heap = Arc::new(BufferAllocator::new(512, BufferSource::new(2048)));
-    let options = DeviceOptions::new(BLOCK).block_count(1).allocator(Arc::clone(&heap));
+    let heap = BufferAllocator::new(512, BufferSource::new(2048));
+    let options = DeviceOptions::new(BLOCK).block_count(1).allocator(heap.clone());
     let device = block_on(FileBackedDevice::with_options(Script::new(0), options)).unwrap();
     assert_eq!(block_on(device.allocate_buffer(2049)).err(), too_large(2049, 2048));
     let buffer = block_on(device.allocate_buffer(1024)).unwrap();

@@ -5,7 +5,6 @@ use crate::device::{BufferAllocator, BufferSource, Device, DeviceOptions, FileBa
 use crate::exec::{Aborted, FirstReady, Runtime};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
-use std::sync::Arc;
 
 /// Polls a future this often, which must not end.
 #[track_caller]
@@ -16,7 +15,7 @@ fn poll<T>(future: &mut LocalBoxFuture<'_, T>, times: usize) {
 }
 
 fn world(disk: &SimDisk, runtime: &Runtime<FirstReady>) -> World {
-    disk.world(runtime, Arc::new(BufferAllocator::new(512, BufferSource::new(4096))))
+    disk.world(runtime, BufferAllocator::new(512, BufferSource::new(4096)))
 }
 
 /// What the disk tells of what has happened on it since the last time.

@@ -100,7 +100,7 @@ fn an_unknown_name_is_none() {
 fn tasks_have_the_numbers_that_they_were_given() {
     let (disk, runtime) = (disk(), Runtime::new(FirstReady::new()));
     let heap = BufferAllocator::new(512, crate::device::BufferSource::new(512));
-    disk.world(&runtime, Arc::new(heap)).spawn("only", async {});
+    disk.world(&runtime, heap).spawn("only", async {});
     assert_eq!(&*disk.task(1), "only");
     for unknown in [0, 2] {
         let name = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| disk.task(unknown)));

@@ -4,7 +4,6 @@ use super::*;
 use crate::device::{BufferAllocator, BufferSource, DeviceError};
 use crate::exec::{FirstReady, Runtime};
 use futures::FutureExt;
-use std::sync::Arc;
 
 /// A disk without files, under a device that promises nothing.
 fn empty(rules: Rules) -> SimDisk {
@@ -28,7 +27,7 @@ where
     F: Future<Output = T>,
 {
     let mut runtime = Runtime::new(FirstReady::new());
-    let heap = Arc::new(BufferAllocator::new(512, BufferSource::new(4096)));
+    let heap = BufferAllocator::new(512, BufferSource::new(4096));
     let world = disk.world(&runtime, heap);
     disk.begin(op, faults);
     let mut output = None;

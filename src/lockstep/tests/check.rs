@@ -39,7 +39,7 @@ impl Device for Stubborn {
         self.1
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.0.allocate_buffer(size)
     }
 

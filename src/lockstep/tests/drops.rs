@@ -87,7 +87,7 @@ impl Device for ProbeDevice {
         self.inner.is_read_only()
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.inner.allocate_buffer(size)
     }
 

@@ -87,7 +87,7 @@ impl Subject for Machine {
 struct Handle {
     device: ModelDevice,
     file: SimFile,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     flush_only_orders: bool,
 }
 
@@ -110,7 +110,7 @@ impl Device for Handle {
         false
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.heap.allocate_buffer(size)
     }
 

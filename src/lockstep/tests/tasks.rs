@@ -117,7 +117,7 @@ impl Device for OddDevice {
         self.inner.is_read_only()
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.inner.allocate_buffer(size)
     }
 

@@ -16,7 +16,7 @@ impl Device for ModelDevice {
         false
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.shared.buffers.allocate_buffer(size)
     }
 

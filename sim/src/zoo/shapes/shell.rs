@@ -10,7 +10,6 @@ use blocktwin::exec::yield_now;
 use blocktwin::scenario::DeviceSpec;
 use futures::lock::Mutex;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 pub(super) type Answer = Result<(), DeviceError>;
@@ -63,7 +62,7 @@ pub(super) struct Shell<S> {
     store: S,
     geometry: Geometry,
     read_only: bool,
-    heap: Arc<BufferAllocator>,
+    heap: BufferAllocator,
     latch: Latch,
     closed: AtomicBool,
     /// Whether a close has flushed. One at a time does.
@@ -128,7 +127,7 @@ impl<S: Store> Device for Shell<S> {
         self.read_only
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.heap.allocate_buffer(size)
     }
 

@@ -83,7 +83,7 @@ impl Device for Buggy {
         self.device.is_read_only()
     }
 
-    fn allocate_buffer(&self, size: usize) -> BufferFuture<'_> {
+    fn allocate_buffer(&self, size: usize) -> BufferFuture {
         self.device.allocate_buffer(size)
     }
 
