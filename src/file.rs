@@ -9,9 +9,12 @@
 
 use std::fs::File;
 use std::future::{Future, ready};
-use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+
+pub(crate) mod system;
 
 /// A file as a block device uses one: by position, without a cursor.
 ///
@@ -85,6 +88,50 @@ pub trait BackingFile: Send + Sync + 'static {
         offset: u64,
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
+    /// As [`read_at`](Self::read_at), into several pieces of memory, one behind the other. The count
+    /// is of all of them together, and may end inside any.
+    ///
+    /// Unless an implementation says otherwise, this reads into the first piece that is not empty,
+    /// which is a short read. No more than [`MOST_PIECES`] are given to the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As `preadv(2)`.
+    fn read_vectored_at(
+        &self,
+        pieces: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        async move {
+            match pieces.iter_mut().find(|piece| !piece.is_empty()) {
+                Some(piece) => self.read_at(piece, offset).await,
+                None => Ok(0),
+            }
+        }
+    }
+
+    /// As [`write_at`](Self::write_at), of several pieces of memory, one behind the other. The
+    /// count is of all of them together, and may end inside any.
+    ///
+    /// Unless an implementation says otherwise, this writes the first piece that is not empty,
+    /// which is a short write. No more than [`MOST_PIECES`] are given to the kernel.
+    ///
+    /// # Errors
+    ///
+    /// As `pwritev(2)`.
+    fn write_vectored_at(
+        &self,
+        pieces: &[IoSlice<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        async move {
+            match pieces.iter().find(|piece| !piece.is_empty()) {
+                Some(piece) => self.write_at(piece, offset).await,
+                None => Ok(0),
+            }
+        }
+    }
+
     /// Makes all writes that returned before this call durable, with as much metadata as reading
     /// them back needs: the length of the file, but not its times.
     ///
@@ -141,9 +188,67 @@ pub trait BackingFile: Send + Sync + 'static {
     ///
     /// Each sector of the range holds what it held or zeros, now or later.
     fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Makes `length` bytes at `offset` read as zeros and keeps space for them, without changing
+    /// the length of the file. Unless an implementation says otherwise, it is not supported.
+    ///
+    /// # Errors
+    ///
+    /// As `fallocate(2)` with `FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE`, `EOPNOTSUPP` where the
+    /// file system cannot.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Each sector of the range holds what it held or zeros, now or later.
+    fn zero_range(
+        &self,
+        _offset: u64,
+        _length: u64,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// The first bytes at or after `offset` that may hold something else than zeros, up to the next
+    /// hole; `None` where only holes follow. Unless an implementation says otherwise, a file has no
+    /// holes.
+    ///
+    /// # Errors
+    ///
+    /// As `lseek(2)` with `SEEK_DATA` and `SEEK_HOLE`.
+    ///
+    /// # If the future is dropped
+    ///
+    /// Nothing has changed.
+    fn next_data(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = io::Result<Option<Range<u64>>>> + Send {
+        async move {
+            let end = self.len().await?;
+            Ok((offset < end).then_some(offset..end))
+        }
+    }
+
+    /// What the offset, length and address of a transfer have to be multiples of, in bytes: 1
+    /// unless the file was opened for direct I/O.
+    ///
+    /// # Errors
+    ///
+    /// As `fcntl(2)` with `F_GETFL` and `statx(2)`.
+    fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
+        ready(Ok(1))
+    }
 }
 
+/// The most pieces of memory that one call transfers: `IOV_MAX` of Linux.
+pub const MOST_PIECES: usize = 1024;
+
 /// The system calls themselves, one each.
+///
+/// They **block the thread** that polls them until the kernel answers. That suits a thread of one's
+/// own for each device, a program without an executor, or a file on a fast device; on an executor
+/// with other work to do, every other task of that thread waits as long. There, use a file that
+/// does not block: one of a thread pool or of a ring.
 impl BackingFile for File {
     fn read_at(
         &self,
@@ -170,7 +275,7 @@ impl BackingFile for File {
     }
 
     fn len(&self) -> impl Future<Output = io::Result<u64>> + Send {
-        ready(length(self))
+        ready(system::length(self))
     }
 
     fn set_len(&self, length: u64) -> impl Future<Output = io::Result<()>> + Send {
@@ -178,7 +283,38 @@ impl BackingFile for File {
     }
 
     fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
-        ready(punch_hole(self, offset, length))
+        ready(system::punch_hole(self, offset, length))
+    }
+
+    fn read_vectored_at(
+        &self,
+        pieces: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        ready(system::read_vectored(self, pieces, offset))
+    }
+
+    fn write_vectored_at(
+        &self,
+        pieces: &[IoSlice<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        ready(system::write_vectored(self, pieces, offset))
+    }
+
+    fn zero_range(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        ready(system::zero_range(self, offset, length))
+    }
+
+    fn next_data(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = io::Result<Option<Range<u64>>>> + Send {
+        ready(system::next_data(self, offset))
+    }
+
+    fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
+        ready(system::alignment(self))
     }
 }
 
@@ -219,28 +355,37 @@ impl<F: BackingFile> BackingFile for Arc<F> {
     fn punch_hole(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
         F::punch_hole(self, offset, length)
     }
-}
 
-/// `stat(2)` gives 0 for a block special file, whose size only its end tells.
-pub(crate) fn length(file: &File) -> io::Result<u64> {
-    let metadata = file.metadata()?;
-    if metadata.file_type().is_block_device() {
-        // The cursor that this moves is nobody's: every transfer names its offset.
-        return Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::End(0))?);
+    fn read_vectored_at(
+        &self,
+        pieces: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        F::read_vectored_at(self, pieces, offset)
     }
-    Ok(metadata.len())
-}
 
-#[cfg(target_os = "linux")]
-pub(crate) fn punch_hole(file: &File, offset: u64, length: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    Ok(fallocate(file, mode, offset, length)?)
-}
+    fn write_vectored_at(
+        &self,
+        pieces: &[IoSlice<'_>],
+        offset: u64,
+    ) -> impl Future<Output = io::Result<usize>> + Send {
+        F::write_vectored_at(self, pieces, offset)
+    }
 
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn punch_hole(_: &File, _: u64, _: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+    fn zero_range(&self, offset: u64, length: u64) -> impl Future<Output = io::Result<()>> + Send {
+        F::zero_range(self, offset, length)
+    }
+
+    fn next_data(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = io::Result<Option<Range<u64>>>> + Send {
+        F::next_data(self, offset)
+    }
+
+    fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
+        F::alignment(self)
+    }
 }
 
 #[cfg(test)]

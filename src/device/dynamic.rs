@@ -2,10 +2,12 @@
 
 use super::{
     BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef, WriteOptions,
+    ZeroOptions,
 };
 use futures::future::{BoxFuture, FutureExt};
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 
 /// Any [`Device`], at the price of an allocation for each request.
 ///
@@ -95,6 +97,21 @@ trait ObjectSafe: Any + Send + Sync {
     fn flush(&self) -> Answer<'_>;
     fn barrier(&self) -> Answer<'_>;
     fn trim(&self, offset: u64, length: u64) -> Answer<'_>;
+    fn trim_fua(&self, offset: u64, length: u64) -> Answer<'_>;
+    fn write_zeroes(&self, offset: u64, length: u64, options: ZeroOptions) -> Answer<'_>;
+    fn read_vectored<'a>(
+        &'a self,
+        offset: u64,
+        buffers: &'a mut [MutableBufferRef<'_>],
+    ) -> Answer<'a>;
+    fn write_vectored<'a>(
+        &'a self,
+        offset: u64,
+        buffers: &'a [BufferRef<'_>],
+        options: WriteOptions,
+    ) -> Answer<'a>;
+    fn next_data(&self, offset: u64) -> BoxFuture<'_, Result<Option<Range<u64>>, DeviceError>>;
+    fn drain(&self) -> Answer<'_>;
     fn close(&self) -> Answer<'_>;
 }
 
@@ -134,6 +151,39 @@ impl<D: Device + 'static> ObjectSafe for D {
 
     fn trim(&self, offset: u64, length: u64) -> Answer<'_> {
         Device::trim(self, offset, length).boxed()
+    }
+
+    fn trim_fua(&self, offset: u64, length: u64) -> Answer<'_> {
+        Device::trim_fua(self, offset, length).boxed()
+    }
+
+    fn write_zeroes(&self, offset: u64, length: u64, options: ZeroOptions) -> Answer<'_> {
+        Device::write_zeroes(self, offset, length, options).boxed()
+    }
+
+    fn read_vectored<'a>(
+        &'a self,
+        offset: u64,
+        buffers: &'a mut [MutableBufferRef<'_>],
+    ) -> Answer<'a> {
+        Device::read_vectored(self, offset, buffers).boxed()
+    }
+
+    fn write_vectored<'a>(
+        &'a self,
+        offset: u64,
+        buffers: &'a [BufferRef<'_>],
+        options: WriteOptions,
+    ) -> Answer<'a> {
+        Device::write_vectored(self, offset, buffers, options).boxed()
+    }
+
+    fn next_data(&self, offset: u64) -> BoxFuture<'_, Result<Option<Range<u64>>, DeviceError>> {
+        Device::next_data(self, offset).boxed()
+    }
+
+    fn drain(&self) -> Answer<'_> {
+        Device::drain(self).boxed()
     }
 
     fn close(&self) -> Answer<'_> {
@@ -177,6 +227,44 @@ impl Device for DynDevice {
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
         self.0.trim(offset, length).await
+    }
+
+    async fn trim_fua(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.0.trim_fua(offset, length).await
+    }
+
+    async fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        options: ZeroOptions,
+    ) -> Result<(), DeviceError> {
+        self.0.write_zeroes(offset, length, options).await
+    }
+
+    async fn read_vectored(
+        &self,
+        offset: u64,
+        buffers: &mut [MutableBufferRef<'_>],
+    ) -> Result<(), DeviceError> {
+        self.0.read_vectored(offset, buffers).await
+    }
+
+    async fn write_vectored(
+        &self,
+        offset: u64,
+        buffers: &[BufferRef<'_>],
+        options: WriteOptions,
+    ) -> Result<(), DeviceError> {
+        self.0.write_vectored(offset, buffers, options).await
+    }
+
+    async fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DeviceError> {
+        self.0.next_data(offset).await
+    }
+
+    async fn drain(&self) -> Result<(), DeviceError> {
+        self.0.drain().await
     }
 
     async fn close(&self) -> Result<(), DeviceError> {

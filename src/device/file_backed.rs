@@ -68,13 +68,27 @@ impl FileBackedDevice<File> {
         path: impl AsRef<std::path::Path>,
         options: DeviceOptions,
     ) -> Result<Self, DeviceError> {
-        let file = super::open::lock_file(path.as_ref(), options.read_only)?;
-        let length = crate::file::length(&file)?;
-        Self::build(file, options, length)
+        Self::open_with(path, options, Ok)
     }
 }
 
 impl<F: BackingFile> FileBackedDevice<F> {
+    /// As [`open`](FileBackedDevice::open), with a file that `make` makes of the opened one: one
+    /// whose calls are made by a thread pool, for example.
+    ///
+    /// # Errors
+    ///
+    /// As `open`, and what `make` answers.
+    pub fn open_with(
+        path: impl AsRef<std::path::Path>,
+        options: DeviceOptions,
+        make: impl FnOnce(File) -> io::Result<F>,
+    ) -> Result<Self, DeviceError> {
+        let file = super::open::lock_file(path.as_ref(), options.read_only)?;
+        let length = crate::file::system::length(&file)?;
+        Self::build(make(file)?, options, length)
+    }
+
     /// A device as large as `file`, in blocks of `block_size` bytes.
     ///
     /// # Errors

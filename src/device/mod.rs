@@ -71,6 +71,7 @@
 
 mod allocator;
 mod buffer;
+mod defaults;
 mod dynamic;
 mod error;
 mod file_backed;
@@ -80,6 +81,7 @@ mod open;
 mod options;
 mod pointer;
 mod source;
+mod suspend;
 mod sync_latch;
 mod waiters;
 
@@ -92,11 +94,12 @@ pub use dynamic::DynDevice;
 pub use error::{DeviceError, GeometryError};
 pub use file_backed::FileBackedDevice;
 pub use geometry::Geometry;
-pub use options::{DeviceOptions, TrimMode, WriteOptions};
+pub use options::{DeviceOptions, TrimMode, WriteOptions, ZeroOptions};
 pub use source::BufferSource;
 pub use sync_latch::SyncLatch;
 
-use std::future::Future;
+use std::future::{Future, ready};
+use std::ops::Range;
 
 /// An asynchronous block device; the [module documentation](self) is its contract, clause by
 /// clause.
@@ -114,7 +117,7 @@ use std::future::Future;
 ///
 /// ```
 /// use blocktwin::device::{Device, DeviceError, FileBackedDevice, WriteOptions};
-/// use blocktwin::exec::block_on;
+/// use futures::executor::block_on;
 ///
 /// block_on(async {
 ///     let file = tempfile::tempfile()?;
@@ -191,6 +194,94 @@ pub trait Device: Send + Sync {
         offset: u64,
         length: u64,
     ) -> impl Future<Output = Result<(), DeviceError>> + Send;
+
+    /// As [`trim`](Self::trim), and what it did is durable when it returns. Unless a device says
+    /// otherwise, it trims and then flushes.
+    ///
+    /// # Errors
+    ///
+    /// As `trim` and [`flush`](Self::flush).
+    fn trim_fua(
+        &self,
+        offset: u64,
+        length: u64,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        async move {
+            self.trim(offset, length).await?;
+            self.flush().await
+        }
+    }
+
+    /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise,
+    /// these are writes of one block each.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). Sectors of the range are then old or zeros.
+    fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        options: ZeroOptions,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        defaults::write_zeroes(self, offset, length, options)
+    }
+
+    /// Fills several buffers from `offset` (bytes) on, one behind the other. Their lengths add up to
+    /// a multiple of the block size, and may be any. Unless a device says otherwise, this is one
+    /// read into a buffer of the heap, and a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    fn read_vectored(
+        &self,
+        offset: u64,
+        buffers: &mut [MutableBufferRef<'_>],
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        defaults::read_vectored(self, offset, buffers)
+    }
+
+    /// Writes several buffers from `offset` (bytes) on, one behind the other, as one write. Their
+    /// lengths add up to a multiple of the block size, and may be any. Unless a device says
+    /// otherwise, this is a copy to a buffer of the heap, and one write.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    fn write_vectored(
+        &self,
+        offset: u64,
+        buffers: &[BufferRef<'_>],
+        options: WriteOptions,
+    ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        defaults::write_vectored(self, offset, buffers, options)
+    }
+
+    /// The first bytes at or after `offset` that may be something else than zeros, up to the next
+    /// bytes that are known to be zeros; `None` where there are none (clause 13). Ends of ranges
+    /// are multiples of the block size. Unless a device says otherwise, everything is data.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::OutOfRange`] past the end of the device, and what the file answered.
+    fn next_data(
+        &self,
+        offset: u64,
+    ) -> impl Future<Output = Result<Option<Range<u64>>, DeviceError>> + Send {
+        async move { defaults::next_data(self.geometry(), offset) }
+    }
+
+    /// Waits for the requests that are under way when it is called, and for what is left of those
+    /// that were dropped (clause 14). What a snapshot or a migration calls, before it looks at the
+    /// file. Unless a device says otherwise, it cannot.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Io`] of kind `Unsupported` where the device cannot, [`DeviceError::Closed`].
+    fn drain(&self) -> impl Future<Output = Result<(), DeviceError>> + Send {
+        ready(Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into()))
+    }
 
     /// Refuses every later request, waits for those under way, and flushes (clause 4). Once a close
     /// has flushed, another does nothing.

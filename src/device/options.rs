@@ -14,13 +14,24 @@ impl WriteOptions {
     pub const FUA: Self = Self { fua: true };
 }
 
+/// What one request to write zeros asks for beyond zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZeroOptions {
+    /// *Force unit access*: when it returns `Ok`, it is durable.
+    pub fua: bool,
+    /// The space of the range may be given back to the file system, as by a trim that leaves zeros.
+    pub may_unmap: bool,
+}
+
 /// What a trim does to the backing file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrimMode {
-    /// Overwrites the range with `0xab`, so that whoever reads what it has trimmed notices.
-    #[default]
+    /// Overwrites the range with `0xab`, so that whoever reads what it has trimmed notices. The
+    /// simulation's default. A sparse file grows by it to its full size.
     Scribble,
-    /// Punches a hole, which gives the space back to the file system.
+    /// Punches a hole, which gives the space back to the file system, or to the device beneath a
+    /// block special file. Where that is not supported, nothing, from then on.
+    #[default]
     PunchHole,
     /// Nothing, after the checks.
     Ignore,
@@ -31,7 +42,7 @@ pub enum TrimMode {
 /// ```
 /// use blocktwin::device::{DeviceOptions, TrimMode};
 ///
-/// let options = DeviceOptions::new(4096).trim(TrimMode::PunchHole).transfer_heap(1 << 20);
+/// let options = DeviceOptions::new(4096).trim(TrimMode::Ignore).transfer_heap(1 << 20);
 /// ```
 #[derive(Clone, Debug)]
 pub struct DeviceOptions {
@@ -57,7 +68,7 @@ impl DeviceOptions {
     pub const DEFAULT_TRANSFER_HEAP: usize = 32 << 20;
 
     /// A writable device in blocks of `block_size` bytes as large as its file, in 512-byte sectors,
-    /// that scribbles over what is trimmed and has a transfer heap of 32 MiB.
+    /// that punches holes where it is trimmed and has a transfer heap of 32 MiB.
     pub fn new(block_size: u32) -> Self {
         Self {
             sector_size: 512,

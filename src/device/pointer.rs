@@ -2,8 +2,10 @@
 
 use super::{
     BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef, WriteOptions,
+    ZeroOptions,
 };
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Every method is that of the device pointed to, and its future the very same.
@@ -53,6 +55,51 @@ macro_rules! impl_device {
                 length: u64,
             ) -> impl Future<Output = Result<(), DeviceError>> + Send {
                 D::trim(self, offset, length)
+            }
+
+            fn trim_fua(
+                &self,
+                offset: u64,
+                length: u64,
+            ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+                D::trim_fua(self, offset, length)
+            }
+
+            fn write_zeroes(
+                &self,
+                offset: u64,
+                length: u64,
+                options: ZeroOptions,
+            ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+                D::write_zeroes(self, offset, length, options)
+            }
+
+            fn read_vectored(
+                &self,
+                offset: u64,
+                buffers: &mut [MutableBufferRef<'_>],
+            ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+                D::read_vectored(self, offset, buffers)
+            }
+
+            fn write_vectored(
+                &self,
+                offset: u64,
+                buffers: &[BufferRef<'_>],
+                options: WriteOptions,
+            ) -> impl Future<Output = Result<(), DeviceError>> + Send {
+                D::write_vectored(self, offset, buffers, options)
+            }
+
+            fn next_data(
+                &self,
+                offset: u64,
+            ) -> impl Future<Output = Result<Option<Range<u64>>, DeviceError>> + Send {
+                D::next_data(self, offset)
+            }
+
+            fn drain(&self) -> impl Future<Output = Result<(), DeviceError>> + Send {
+                D::drain(self)
             }
 
             fn close(&self) -> impl Future<Output = Result<(), DeviceError>> + Send {

@@ -96,7 +96,7 @@ impl Backing {
     pub(super) fn punch(&self, offset: u64, length: u64) -> io::Result<()> {
         match self {
             Self::Memory => Ok(()),
-            Self::File(file) => crate::file::punch_hole(file, offset, length),
+            Self::File(file) => crate::file::system::punch_hole(file, offset, length),
         }
     }
 
