@@ -4,23 +4,23 @@ use super::in_flight::{InFlight, Request};
 use super::options::Heap;
 use super::{
     BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DeviceError, DeviceOptions,
-    Geometry, MutableBufferRef, SyncLatch, TrimMode, WriteOptions,
+    Geometry, MutableBufferRef, SyncLatch, TrimMode, WriteOptions, ZeroOptions, defaults,
 };
-use crate::file::BackingFile;
+use crate::file::{BackingFile, MOST_PIECES};
+use clear::Lacks;
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::slice;
 use std::sync::{Arc, OnceLock};
 
-/// What [`TrimMode::Scribble`] writes: a page of a byte that is no likely content.
-static SCRIBBLE: [u8; 64 << 10] = [0xab; 64 << 10];
+mod clear;
+mod transfer;
 
-/// How often in a row a write may stop inside the same sector, or be told to try again (`EAGAIN`).
-/// A signal or a full disk does it once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
-const STUCK_LIMIT: u32 = 16;
+/// "Invalid argument" of Linux: a file of which no hole can be asked for.
+const EINVAL: i32 = 22;
 
 /// A [`Device`] whose blocks lie in a file, block *n* at byte *n* × block size.
 ///
@@ -35,8 +35,10 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     geometry: Geometry,
     read_only: bool,
     trim: TrimMode,
-    /// The file system cannot punch holes: trims are dropped, as they are hints.
-    cannot_punch: AtomicBool,
+    /// Every write is one with FUA.
+    write_through: bool,
+    /// What the file system has said that it cannot do.
+    lacks: Lacks,
     /// The file may end before the device does, which then reads as zeros.
     may_end_early: bool,
     buffers: BufferAllocator,
@@ -147,7 +149,8 @@ impl<F: BackingFile> FileBackedDevice<F> {
             geometry,
             read_only: options.read_only,
             trim: options.trim,
-            cannot_punch: AtomicBool::new(false),
+            write_through: options.write_through,
+            lacks: Lacks::default(),
             may_end_early: options.block_count.is_some(),
             buffers,
             in_flight: InFlight::default(),
@@ -185,6 +188,15 @@ impl<F: BackingFile> FileBackedDevice<F> {
         Ok((request, range))
     }
 
+    /// Ends a request that has changed this range: durably, if that was asked for.
+    #[inline]
+    async fn end_change(&self, range: &Range<u64>, fua: bool) -> Result<(), DeviceError> {
+        if (fua || self.write_through) && !range.is_empty() {
+            self.sync().await?;
+        }
+        Ok(())
+    }
+
     /// One sync of the file. It keeps the file alive, as it may outlive the request.
     fn sync_file(&self) -> impl Future<Output = io::Result<()>> + Send + use<F> {
         let file = Arc::clone(&self.file);
@@ -194,121 +206,6 @@ impl<F: BackingFile> FileBackedDevice<F> {
     async fn sync(&self) -> Result<(), DeviceError> {
         self.syncs.share(|| self.sync_file()).await
     }
-
-    /// Fills `buffer` from `offset` on.
-    async fn read_all(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DeviceError> {
-        let mut done = 0;
-        while done < buffer.len() {
-            let rest = &mut buffer[done..];
-            match self.file.read_at(rest, offset + done as u64).await {
-                Ok(0) => return self.end_early(rest),
-                Ok(count) => done += counted(count, rest.len())?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// What is past the end of the file is zero, or an error where the file was to be whole.
-    fn end_early(&self, rest: &mut [u8]) -> Result<(), DeviceError> {
-        if !self.may_end_early {
-            return Err(DeviceError::UnexpectedEof);
-        }
-        rest.fill(0);
-        Ok(())
-    }
-
-    /// Writes all of `data` at `offset`. A write that stopped inside a sector begins that sector
-    /// anew: a neighbour may have written the sector in between, and the rest alone would mix.
-    async fn write_all(&self, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
-        let sector = self.geometry.sector_size() as usize;
-        let (mut done, mut cut, mut stuck) = (0, false, 0);
-        let failure = loop {
-            if done == data.len() {
-                return Ok(());
-            }
-            let end = match self.file.write_at(&data[done..], offset + done as u64).await {
-                Ok(0) => break DeviceError::WriteZero,
-                Ok(count) => done + counted(count, data.len() - done)?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && stuck < STUCK_LIMIT => {
-                    stuck += 1;
-                    continue;
-                }
-                Err(error) => break error.into(),
-            };
-            let whole = end - end % sector;
-            cut = whole < end;
-            if whole > done {
-                (done, stuck) = (whole, 0);
-                continue;
-            }
-            stuck += 1;
-            if stuck > STUCK_LIMIT {
-                break self.refusal(offset + end as u64, &data[end..]).await;
-            }
-        };
-        if cut {
-            self.finish_sector(offset + done as u64, &data[done..done + sector]).await;
-        }
-        Err(failure)
-    }
-
-    /// Why the kernel stops at `offset`, inside a sector, again and again. Only a call that begins
-    /// there tells. What it may write can mix with nobody's: whoever writes the sector is stopped.
-    async fn refusal(&self, offset: u64, data: &[u8]) -> DeviceError {
-        match self.file.write_at(data, offset).await {
-            Ok(_) => DeviceError::WriteZero,
-            Err(error) => error.into(),
-        }
-    }
-
-    /// Tries once more to write the sector that the kernel left torn, before its write fails. The
-    /// error may have been about the sectors behind it. The write fails all the same, with the
-    /// error that stopped it.
-    async fn finish_sector(&self, offset: u64, data: &[u8]) {
-        for _ in 0..STUCK_LIMIT {
-            match self.file.write_at(data, offset).await {
-                Ok(0) => return,
-                Ok(count) if count >= data.len() => return,
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
-                _ => {}
-            }
-        }
-    }
-
-    async fn scribble(&self, range: Range<u64>) -> Result<(), DeviceError> {
-        let mut offset = range.start;
-        while offset < range.end {
-            let length = (range.end - offset).min(SCRIBBLE.len() as u64);
-            let Ok(count) = usize::try_from(length) else { unreachable!("at most 64 KiB") };
-            self.write_all(offset, &SCRIBBLE[..count]).await?;
-            offset += length;
-        }
-        Ok(())
-    }
-
-    async fn punch(&self, range: Range<u64>) -> Result<(), DeviceError> {
-        while !self.cannot_punch.load(Ordering::Relaxed) {
-            match self.file.punch_hole(range.start, range.end - range.start).await {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                    self.cannot_punch.store(true, Ordering::Relaxed);
-                }
-                done => return Ok(done?),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A count of transferred bytes, if it can be one.
-fn counted(count: usize, asked: usize) -> Result<usize, DeviceError> {
-    if count > asked {
-        return Err(io::Error::from(io::ErrorKind::InvalidData).into());
-    }
-    Ok(count)
 }
 
 impl<F: BackingFile> Device for FileBackedDevice<F> {
@@ -327,7 +224,21 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
     async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
         let _request = self.in_flight.begin()?;
         let range = self.geometry.check(offset, buffer.len() as u64)?;
-        self.read_all(range.start, buffer.as_mut_slice()).await
+        self.read_all(range.start, slice::from_mut(&mut buffer)).await
+    }
+
+    async fn read_vectored(
+        &self,
+        offset: u64,
+        buffers: &mut [MutableBufferRef<'_>],
+    ) -> Result<(), DeviceError> {
+        if buffers.len() > MOST_PIECES {
+            return defaults::read_vectored(self, offset, buffers).await;
+        }
+        let _request = self.in_flight.begin()?;
+        let length: usize = buffers.iter().map(MutableBufferRef::len).sum();
+        let range = self.geometry.check(offset, length as u64)?;
+        self.read_all(range.start, buffers).await
     }
 
     async fn write(
@@ -337,11 +248,36 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         options: WriteOptions,
     ) -> Result<(), DeviceError> {
         let (_request, range) = self.begin_change(offset, buffer.len() as u64)?;
-        self.write_all(range.start, buffer.as_slice()).await?;
-        if options.fua && !range.is_empty() {
-            self.sync().await?;
+        self.write_all(range.start, slice::from_ref(&buffer)).await?;
+        self.end_change(&range, options.fua).await
+    }
+
+    async fn write_vectored(
+        &self,
+        offset: u64,
+        buffers: &[BufferRef<'_>],
+        options: WriteOptions,
+    ) -> Result<(), DeviceError> {
+        if buffers.len() > MOST_PIECES {
+            return defaults::write_vectored(self, offset, buffers, options).await;
         }
-        Ok(())
+        let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        let (_request, range) = self.begin_change(offset, length as u64)?;
+        self.write_all(range.start, buffers).await?;
+        self.end_change(&range, options.fua).await
+    }
+
+    async fn write_zeroes(
+        &self,
+        offset: u64,
+        length: u64,
+        options: ZeroOptions,
+    ) -> Result<(), DeviceError> {
+        let (_request, range) = self.begin_change(offset, length)?;
+        if !range.is_empty() {
+            self.zero(range.clone(), options.may_unmap).await?;
+        }
+        self.end_change(&range, options.fua).await
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
@@ -356,14 +292,41 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
         let (_request, range) = self.begin_change(offset, length)?;
-        if range.is_empty() {
-            return Ok(());
-        }
-        match self.trim {
-            TrimMode::Scribble => self.scribble(range).await,
-            TrimMode::PunchHole => self.punch(range).await,
-            TrimMode::Ignore => Ok(()),
-        }
+        self.trim_range(range.clone()).await?;
+        self.end_change(&range, false).await
+    }
+
+    async fn trim_fua(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        let (_request, range) = self.begin_change(offset, length)?;
+        self.trim_range(range.clone()).await?;
+        self.end_change(&range, true).await
+    }
+
+    async fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DeviceError> {
+        let _request = self.in_flight.begin()?;
+        let Some(all) = defaults::next_data(self.geometry, offset)? else { return Ok(None) };
+        let found = loop {
+            match self.file.next_data(all.start).await {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A file system without holes, or without a way to tell.
+                Err(error) if error.raw_os_error() == Some(EINVAL) => break Some(all.clone()),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    break Some(all.clone());
+                }
+                found => break found?,
+            }
+        };
+        let block = u64::from(self.geometry.block_size());
+        let whole = |data: Range<u64>| {
+            let start = (data.start - data.start % block).max(all.start);
+            start..data.end.checked_next_multiple_of(block).unwrap_or(all.end).min(all.end)
+        };
+        Ok(found.map(whole).filter(|data| !data.is_empty()))
+    }
+
+    async fn drain(&self) -> Result<(), DeviceError> {
+        self.in_flight.drain()?.await;
+        Ok(())
     }
 
     async fn close(&self) -> Result<(), DeviceError> {

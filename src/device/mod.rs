@@ -66,6 +66,14 @@
 //!     larger than the heap is an error at once.
 //! 11. **One writer.** [`FileBackedDevice::open`] takes an advisory lock on the file, exclusive, or
 //!     shared where read-only, and accepts block special files as well.
+//! 12. **Zeros.** After [`write_zeroes`](Device::write_zeroes) has returned `Ok`, reads show zeros;
+//!     it is a write in every other respect (clauses 1 to 7), of any length. It may give the space
+//!     of its range back only where [`may_unmap`](ZeroOptions::may_unmap) says so.
+//! 13. **Extents.** What [`next_data`](Device::next_data) leaves out reads as zeros, unless it is
+//!     written while the call is under way or later. What it tells of may be zeros all the same.
+//! 14. **Drain** waits for all requests that are under way when it is called, those included whose
+//!     calls go on although they were dropped. It makes nothing durable, and keeps nobody from
+//!     making requests: whoever needs a device that is still makes none meanwhile.
 //!
 //! **Invariant:** nothing here knows of the model or of the simulation, and there is no test hook.
 

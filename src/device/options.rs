@@ -51,6 +51,7 @@ pub struct DeviceOptions {
     pub(super) block_count: Option<u64>,
     pub(super) read_only: bool,
     pub(super) trim: TrimMode,
+    pub(super) write_through: bool,
     pub(super) heap: Heap,
 }
 
@@ -76,6 +77,7 @@ impl DeviceOptions {
             block_count: None,
             read_only: false,
             trim: TrimMode::default(),
+            write_through: false,
             heap: Heap::Own(Self::DEFAULT_TRANSFER_HEAP),
         }
     }
@@ -106,6 +108,14 @@ impl DeviceOptions {
     #[must_use]
     pub fn trim(mut self, trim: TrimMode) -> Self {
         self.trim = trim;
+        self
+    }
+
+    /// Every write, trim and writing of zeros is durable when it returns, as if with FUA: a write
+    /// cache that writes through. The default is a write-back cache, which a flush empties.
+    #[must_use]
+    pub fn write_through(mut self, write_through: bool) -> Self {
+        self.write_through = write_through;
         self
     }
 

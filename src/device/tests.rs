@@ -9,6 +9,8 @@ mod sync;
 mod tearing;
 mod transfers;
 mod trim;
+mod vectored;
+mod zeros;
 
 use self::script::{Answer, Raw, Script};
 use super::*;
@@ -20,9 +22,9 @@ const SECTOR: usize = 512;
 const BLOCK: u32 = 1024;
 const SIZE: usize = 8192;
 
-/// A device over a whole file of zeros.
+/// A device over a whole file of zeros, whose trims are writes.
 fn device() -> FileBackedDevice<Script> {
-    device_with(DeviceOptions::new(BLOCK), SIZE)
+    device_with(DeviceOptions::new(BLOCK).trim(TrimMode::Scribble), SIZE)
 }
 
 /// A device over a file of `file_length` zeros.
@@ -41,6 +43,20 @@ fn write(device: &impl Device, offset: u64, data: &[u8]) -> Result<(), DeviceErr
 
 fn write_fua(device: &impl Device, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
     block_on(device.write(offset, data.into(), WriteOptions::FUA))
+}
+
+const ZERO_FUA: ZeroOptions = ZeroOptions { fua: true, may_unmap: true };
+
+/// Zeros over the first block.
+fn write_zeroes(device: &impl Device, options: ZeroOptions) -> Result<(), DeviceError> {
+    block_on(device.write_zeroes(0, BLOCK.into(), options))
+}
+
+/// In pieces of 100 bytes, and an empty one.
+fn write_vectored(device: &impl Device, offset: u64, data: &[u8]) -> Result<(), DeviceError> {
+    let mut pieces: Vec<BufferRef<'_>> = data.chunks(100).map(BufferRef::from).collect();
+    pieces.insert(1, [][..].into());
+    block_on(device.write_vectored(offset, &pieces, WriteOptions::default()))
 }
 
 /// What the device holds there.
@@ -69,13 +85,17 @@ fn sectors(bytes: &[u8]) -> Vec<u8> {
 /// Requests of every kind that changes something or makes it durable, on the first block.
 type Change<D> = (&'static str, fn(&D) -> Result<(), DeviceError>);
 
-fn changes<D: Device>() -> [Change<D>; 5] {
+fn changes<D: Device>() -> [Change<D>; 9] {
     [
         ("write", |device| write(device, 0, &[9; BLOCK as usize])),
         ("write of no bytes", |device| write(device, 0, &[])),
         ("write with fua", |device| write_fua(device, 0, &[9; BLOCK as usize])),
         ("trim", |device| block_on(device.trim(0, BLOCK.into()))),
         ("trim of no bytes", |device| block_on(device.trim(0, 0))),
+        ("trim with fua", |device| block_on(device.trim_fua(0, BLOCK.into()))),
+        ("zeros", |device| write_zeroes(device, ZeroOptions::default())),
+        ("zeros with fua", |device| write_zeroes(device, ZERO_FUA)),
+        ("vectored write", |device| write_vectored(device, 0, &[9; BLOCK as usize])),
     ]
 }
 

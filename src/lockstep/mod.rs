@@ -233,7 +233,7 @@ impl<S: Subject> Runner<S> {
         if let Some(heap) = self.heaps.iter().find(fits) {
             return heap.clone();
         }
-        let kept = |heaps: &[BufferAllocator]| heaps.iter().map(|heap| heap.size()).sum();
+        let kept = |heaps: &[BufferAllocator]| heaps.iter().map(BufferAllocator::size).sum();
         while self.heaps.len() >= HEAPS
             || !self.heaps.is_empty() && size.saturating_add(kept(&self.heaps)) > HEAP_BYTES
         {

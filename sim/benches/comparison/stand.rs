@@ -65,7 +65,7 @@ impl Machine {
     }
 
     /// A transfer buffer of this many bytes, while nothing else is in flight.
-    pub(crate) fn buffer<'a>(&self, device: &'a DynDevice, length: u64) -> Buffer {
+    pub(crate) fn buffer(&self, device: &DynDevice, length: u64) -> Buffer {
         let length = usize::try_from(length).expect("a length that memory can hold");
         self.finish(device.allocate_buffer(length)).expect("a buffer")
     }

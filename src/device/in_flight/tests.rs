@@ -18,7 +18,7 @@ impl Wake for Count {
     }
 }
 
-/// A close, and the count of its wake-ups.
+/// A close or a drain, and the count of its wake-ups.
 struct Close<'a> {
     future: Idle<'a>,
     count: Arc<Count>,
@@ -27,6 +27,10 @@ struct Close<'a> {
 impl<'a> Close<'a> {
     fn new(in_flight: &'a InFlight) -> Self {
         Self { future: in_flight.close(), count: Arc::default() }
+    }
+
+    fn drain(in_flight: &'a InFlight) -> Self {
+        Self { future: in_flight.drain().unwrap(), count: Arc::default() }
     }
 
     /// Has to wait.
@@ -98,9 +102,13 @@ fn every_close_is_woken_but_those_that_were_dropped() {
         let mut closes: Vec<_> = (0..4).map(|_| Close::waiting(&in_flight)).collect();
         drop(closes.remove(dropped));
         assert!(closes.iter_mut().all(|close| !close.is_done()));
-        assert_eq!(in_flight.waiting().wakers.len(), 3);
+        assert_eq!(in_flight.waiting().waiters.wakers.len(), 3);
     }
-    assert_eq!(in_flight.waiting().wakers.len(), 0, "a dropped close leaves nothing behind");
+    assert_eq!(
+        in_flight.waiting().waiters.wakers.len(),
+        0,
+        "a dropped close leaves nothing behind"
+    );
     let mut closes: Vec<_> = (0..4).map(|_| Close::waiting(&in_flight)).collect();
     let dropped = closes.remove(0);
     let count = Arc::clone(&dropped.count);
@@ -176,6 +184,112 @@ fn on_many_threads_nothing_is_in_flight_once_a_close_is_done() {
                 });
             }
         });
-        assert!(in_flight.is_idle() && in_flight.is_closed());
+        assert!(Close::new(&in_flight).is_done() && in_flight.is_closed());
     }
+}
+
+#[test]
+fn a_drain_waits_for_what_began_before_it_and_for_nothing_else() {
+    let in_flight = InFlight::default();
+    assert!(Close::drain(&in_flight).is_done(), "with nothing in flight it is done at once");
+    let before = in_flight.begin().unwrap();
+    let mut drain = Close::drain(&in_flight);
+    assert!(!drain.is_done());
+    let after = in_flight.begin().unwrap();
+    assert!(!drain.is_done() && drain.woken() == 0);
+    drop(before);
+    assert_eq!(drain.woken(), 1);
+    assert!(drain.is_done(), "although one that began later is in flight");
+    drop(after);
+    assert!(!in_flight.is_closed() && in_flight.begin().is_ok());
+}
+
+#[test]
+fn drains_one_after_another_each_wait_for_their_own() {
+    let in_flight = InFlight::default();
+    let first = in_flight.begin().unwrap();
+    let mut one = Close::drain(&in_flight);
+    assert!(!one.is_done());
+    let second = in_flight.begin().unwrap();
+    let mut two = Close::drain(&in_flight);
+    assert!(!two.is_done());
+    let third = in_flight.begin().unwrap();
+    drop(second);
+    assert!(!one.is_done() && !two.is_done(), "the first request is of both");
+    drop(first);
+    assert!(one.is_done() && !two.is_done(), "the third began while the second drain had to wait");
+    let fourth = in_flight.begin().unwrap();
+    drop(third);
+    assert!(two.woken() > 0 && two.is_done());
+    drop(fourth);
+}
+
+#[test]
+fn a_drain_that_is_dropped_leaves_nothing_behind() {
+    let in_flight = InFlight::default();
+    let request = in_flight.begin().unwrap();
+    let mut dropped = Close::drain(&in_flight);
+    assert!(!dropped.is_done());
+    drop(dropped);
+    assert_eq!(in_flight.waiting().waiters.wakers.len(), 0);
+    let mut next = Close::drain(&in_flight);
+    assert!(!next.is_done());
+    drop(request);
+    assert!(next.is_done() && Close::new(&in_flight).is_done());
+}
+
+#[test]
+fn a_closed_device_does_not_drain_and_a_close_waits_for_both_epochs() {
+    let in_flight = InFlight::default();
+    let before = in_flight.begin().unwrap();
+    let mut drain = Close::drain(&in_flight);
+    assert!(!drain.is_done());
+    let after = in_flight.begin().unwrap();
+    let mut close = Close::waiting(&in_flight);
+    assert_eq!(in_flight.drain().err(), Some(DeviceError::Closed));
+    drop(after);
+    assert!(!close.is_done());
+    drop(before);
+    assert!(close.is_done() && drain.is_done());
+}
+
+#[test]
+fn more_requests_than_can_be_counted_are_refused() {
+    let in_flight = InFlight::default();
+    for parity in [0, 1] {
+        let state = MOST << COUNTS[parity] | if parity == 1 { ODD } else { 0 };
+        in_flight.state.store(state, Ordering::Relaxed);
+        let refused = DeviceError::from(io::Error::from(io::ErrorKind::QuotaExceeded));
+        assert_eq!(in_flight.begin().err(), Some(refused));
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about threads")]
+fn on_many_threads_a_drain_outlives_what_began_before_it() {
+    let in_flight = InFlight::default();
+    let begun = AtomicUsize::new(0);
+    let barrier = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..2000 {
+                    let request = in_flight.begin().unwrap();
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    begun.fetch_sub(1, Ordering::SeqCst);
+                    drop(request);
+                }
+            });
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..500 {
+                    wait(in_flight.drain().unwrap());
+                }
+            });
+        }
+    });
+    assert_eq!(begun.load(Ordering::SeqCst), 0);
+    assert!(Close::drain(&in_flight).is_done());
 }

@@ -23,20 +23,23 @@ async fn request(device: &Real, name: &str) -> Result<(), DeviceError> {
         "write" => device.write(0, [7; 1024].as_slice().into(), WriteOptions::default()).await,
         "fua" => device.write(0, [7; 1024].as_slice().into(), WriteOptions::FUA).await,
         "trim" => device.trim(0, 1024).await,
+        "zeros" => device.write_zeroes(0, 1024, ZeroOptions::default()).await,
         "flush" => device.flush().await,
+        "drain" => device.drain().await,
         "barrier" => device.barrier().await,
         "close" | "close again" => device.close().await,
         _ => panic!("{name}"),
     }
 }
 
-const REQUESTS: [&str; 6] = ["read", "write", "fua", "trim", "flush", "barrier"];
+const REQUESTS: [&str; 7] = ["read", "write", "fua", "trim", "zeros", "flush", "barrier"];
 
 fn raw_calls(name: &str) -> &'static [Raw] {
     match name {
         "read" => &[Raw::Read(0, 1024)],
         "write" | "trim" => &[Raw::Write(0, 1024)],
         "fua" => &[Raw::Write(0, 1024), Raw::Sync],
+        "zeros" => &[Raw::Zero(0, 1024)],
         _ => &[Raw::Sync],
     }
 }
@@ -44,7 +47,7 @@ fn raw_calls(name: &str) -> &'static [Raw] {
 /// Makes these requests at once, in the order of the schedule. Returns how each ended, in the order
 /// in which they ended.
 #[track_caller]
-fn run<'a>(
+pub(super) fn run<'a>(
     schedule: impl Schedule,
     device: &Real,
     names: &[&'a str],

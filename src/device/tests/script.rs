@@ -4,7 +4,8 @@ use crate::exec::yield_now;
 use crate::file::BackingFile;
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 /// What a raw call is answered.
@@ -32,6 +33,8 @@ pub(super) enum Raw {
     Sync,
     Len,
     Punch(u64, u64),
+    Zero(u64, u64),
+    Data(u64),
 }
 
 /// The file. Every raw call is a scheduling point before it takes effect.
@@ -45,6 +48,14 @@ struct State {
     /// What follows when all answers are given.
     forever: Option<Answer>,
     calls: Vec<Raw>,
+}
+
+impl State {
+    fn clear(&mut self, offset: u64, length: u64) {
+        let size = self.bytes.len();
+        let at = |offset: u64| usize::try_from(offset).unwrap().min(size);
+        self.bytes[at(offset)..at(offset + length)].fill(0);
+    }
 }
 
 impl Script {
@@ -162,9 +173,47 @@ impl BackingFile for Script {
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
         let (mut state, _) = self.turn(Raw::Punch(offset, length)).await?;
-        let size = state.bytes.len();
-        let at = |offset: u64| usize::try_from(offset).unwrap().min(size);
-        state.bytes[at(offset)..at(offset + length)].fill(0);
+        state.clear(offset, length);
         Ok(())
+    }
+
+    async fn zero_range(&self, offset: u64, length: u64) -> io::Result<()> {
+        let (mut state, _) = self.turn(Raw::Zero(offset, length)).await?;
+        state.clear(offset, length);
+        Ok(())
+    }
+
+    async fn read_vectored_at(
+        &self,
+        pieces: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> io::Result<usize> {
+        let mut bytes = vec![0; pieces.iter().map(|piece| piece.len()).sum()];
+        let count = self.read_at(&mut bytes, offset).await?;
+        let mut rest = &bytes[..count.min(bytes.len())];
+        for piece in pieces {
+            let (here, behind) = rest.split_at(rest.len().min(piece.len()));
+            piece[..here.len()].copy_from_slice(here);
+            rest = behind;
+        }
+        Ok(count)
+    }
+
+    async fn write_vectored_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+        self.write_at(&bytes, offset).await
+    }
+
+    /// What is not zero, byte by byte.
+    async fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let (state, _) = self.turn(Raw::Data(offset)).await?;
+        let from = usize::try_from(offset).unwrap().min(state.bytes.len());
+        let Some(start) = state.bytes[from..].iter().position(|&byte| byte != 0) else {
+            return Ok(None);
+        };
+        let start = from + start;
+        let end = state.bytes[start..].iter().position(|&byte| byte == 0);
+        let end = end.map_or(state.bytes.len(), |length| start + length);
+        Ok(Some(start as u64..end as u64))
     }
 }

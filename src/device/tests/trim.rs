@@ -1,6 +1,8 @@
 //! Clause 8: trim, mode by mode.
 
 use super::*;
+use crate::exec::{RoundRobin, Runtime, yield_now};
+use std::cell::RefCell;
 
 const SCRIBBLE: u8 = 0xab;
 
@@ -25,7 +27,7 @@ fn assert_trims(device: &impl Device, expected: u8) {
 
 #[test]
 fn scribbling_overwrites_its_range_and_nothing_else() {
-    assert_trims(&trimmer(TrimMode::default(), SIZE), SCRIBBLE);
+    assert_trims(&trimmer(TrimMode::Scribble, SIZE), SCRIBBLE);
     // Longer than one piece of it, and no multiple.
     assert_trims(&trimmer(TrimMode::Scribble, 200 << 10), SCRIBBLE);
 }
@@ -100,4 +102,44 @@ fn a_real_file_keeps_its_length_under_a_hole() {
     assert_trims(&device, 0);
     assert_eq!(block_on(device.trim(SIZE as u64 - 1024, 1024)), Ok(()));
     assert_eq!(file.metadata().unwrap().len(), SIZE as u64);
+}
+
+#[test]
+fn a_trim_punches_a_hole_unless_another_mode_is_asked_for() {
+    assert_trims(&trimmer(TrimMode::default(), SIZE), 0);
+}
+
+#[test]
+fn a_trim_with_fua_is_followed_by_a_sync() {
+    for (mode, calls) in [
+        (TrimMode::PunchHole, &[Raw::Punch(1024, 1024), Raw::Sync][..]),
+        (TrimMode::Scribble, &[Raw::Write(1024, 1024), Raw::Sync]),
+        (TrimMode::Ignore, &[Raw::Sync]),
+    ] {
+        let device = trimmer(mode, SIZE);
+        assert_eq!(block_on(device.trim_fua(1024, 1024)), Ok(()));
+        assert_eq!(device.file().raw_calls(), calls);
+    }
+}
+
+#[test]
+fn a_long_scribble_lets_others_run_between_its_pieces() {
+    let device = trimmer(TrimMode::Scribble, 256 << 10);
+    let order = RefCell::new(Vec::new());
+    let mut runtime = Runtime::new(RoundRobin::new());
+    let mut executor = runtime.executor();
+    executor.spawn("trim", async {
+        device.trim(0, 256 << 10).await.unwrap();
+        order.borrow_mut().push("trim");
+    });
+    executor.spawn("other", async {
+        // As often as the trim is suspended by its four raw calls, and once for a piece.
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        order.borrow_mut().push("other");
+    });
+    executor.run(100).unwrap();
+    drop(executor);
+    assert_eq!(order.into_inner(), ["other", "trim"]);
 }
