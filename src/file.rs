@@ -91,8 +91,8 @@ pub trait BackingFile: Send + Sync + 'static {
     /// As [`read_at`](Self::read_at), into several pieces of memory, one behind the other. The count
     /// is of all of them together, and may end inside any.
     ///
-    /// Unless an implementation says otherwise, this reads into the first piece that is not empty,
-    /// which is a short read. No more than [`MOST_PIECES`] are given to the kernel.
+    /// Unless an implementation says otherwise, this is one read into memory of its own, and a copy.
+    /// No more than [`MOST_PIECES`] are given to the kernel.
     ///
     /// # Errors
     ///
@@ -103,18 +103,23 @@ pub trait BackingFile: Send + Sync + 'static {
         offset: u64,
     ) -> impl Future<Output = io::Result<usize>> + Send {
         async move {
-            match pieces.iter_mut().find(|piece| !piece.is_empty()) {
-                Some(piece) => self.read_at(piece, offset).await,
-                None => Ok(0),
+            let mut whole = vec![0; pieces.iter().map(|piece| piece.len()).sum()];
+            let count = self.read_at(&mut whole, offset).await?;
+            let mut rest = whole.get(..count).unwrap_or(&whole);
+            for piece in pieces {
+                let (here, behind) = rest.split_at(rest.len().min(piece.len()));
+                piece[..here.len()].copy_from_slice(here);
+                rest = behind;
             }
+            Ok(count)
         }
     }
 
     /// As [`write_at`](Self::write_at), of several pieces of memory, one behind the other. The
     /// count is of all of them together, and may end inside any.
     ///
-    /// Unless an implementation says otherwise, this writes the first piece that is not empty,
-    /// which is a short write. No more than [`MOST_PIECES`] are given to the kernel.
+    /// Unless an implementation says otherwise, this is a copy to memory of its own, and one write.
+    /// No more than [`MOST_PIECES`] are given to the kernel.
     ///
     /// # Errors
     ///
@@ -125,10 +130,8 @@ pub trait BackingFile: Send + Sync + 'static {
         offset: u64,
     ) -> impl Future<Output = io::Result<usize>> + Send {
         async move {
-            match pieces.iter().find(|piece| !piece.is_empty()) {
-                Some(piece) => self.write_at(piece, offset).await,
-                None => Ok(0),
-            }
+            let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+            self.write_at(&whole, offset).await
         }
     }
 

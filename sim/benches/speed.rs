@@ -214,6 +214,7 @@ fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
         steps: steps.collect(),
         schedule: seed,
         salt: seed,
+        in_pieces: false,
         expect: None,
     }
 }

@@ -1,11 +1,15 @@
 //! What requests are made of where a device has nothing better.
 
 use super::{
-    BufferRef, Device, DeviceError, Geometry, MutableBufferRef, WriteOptions, ZeroOptions,
+    Buffer, BufferAllocator, BufferRef, BufferSource, Device, DeviceError, Geometry,
+    MutableBufferRef, WriteOptions, ZeroOptions,
 };
 use std::ops::Range;
 
-/// Writes of one block each, which any heap has room for.
+/// Most bytes of zeros that are written by one request.
+const PIECE: u64 = 8 << 20;
+
+/// One write, or several where there are many bytes.
 pub(super) async fn write_zeroes<D: Device + ?Sized>(
     device: &D,
     offset: u64,
@@ -13,16 +17,20 @@ pub(super) async fn write_zeroes<D: Device + ?Sized>(
     options: ZeroOptions,
 ) -> Result<(), DeviceError> {
     let options = WriteOptions { fua: options.fua };
-    let range = device.geometry().check(offset, length)?;
-    if range.is_empty() {
-        return device.write(offset, [][..].into(), options).await;
+    let geometry = device.geometry();
+    // What the device has to refuse it refuses, whatever the data.
+    let range = geometry.check(offset, length)?;
+    let piece = PIECE.max(geometry.block_size().into());
+    let zeros = vec![0; usize::try_from(length.min(piece)).unwrap_or(usize::MAX)];
+    let mut done = 0;
+    loop {
+        let left = usize::try_from(length - done).unwrap_or(usize::MAX).min(zeros.len());
+        device.write(range.start + done, zeros[..left].into(), options).await?;
+        done += left as u64;
+        if done == length {
+            return Ok(());
+        }
     }
-    let block = device.geometry().block_size();
-    let zeros = vec![0; block as usize];
-    for block_offset in range.step_by(block as usize) {
-        device.write(block_offset, zeros[..].into(), options).await?;
-    }
-    Ok(())
 }
 
 pub(super) async fn read_vectored<D: Device + ?Sized>(
@@ -33,7 +41,7 @@ pub(super) async fn read_vectored<D: Device + ?Sized>(
     if let [one] = buffers {
         return device.read(offset, one.reborrow()).await;
     }
-    let mut whole = device.allocate_buffer(buffers.iter().map(MutableBufferRef::len).sum()).await?;
+    let mut whole = memory(device.geometry(), buffers.iter().map(MutableBufferRef::len).sum())?;
     device.read(offset, whole.as_mut()).await?;
     let mut rest = whole.as_slice();
     for buffer in buffers {
@@ -53,7 +61,7 @@ pub(super) async fn write_vectored<D: Device + ?Sized>(
     if let [one] = *buffers {
         return device.write(offset, one, options).await;
     }
-    let mut whole = device.allocate_buffer(buffers.iter().map(|buffer| buffer.len()).sum()).await?;
+    let mut whole = memory(device.geometry(), buffers.iter().map(|buffer| buffer.len()).sum())?;
     let mut rest = whole.as_mut_slice();
     for buffer in buffers {
         let (piece, behind) = rest.split_at_mut(buffer.len());
@@ -61,6 +69,15 @@ pub(super) async fn write_vectored<D: Device + ?Sized>(
         rest = behind;
     }
     device.write(offset, whole.as_ref(), options).await
+}
+
+/// Memory of its own for one transfer, aligned as direct I/O wants it. Not of the device's heap:
+/// whoever makes the request may hold all of that.
+fn memory(geometry: Geometry, size: usize) -> Result<Buffer, DeviceError> {
+    let block = geometry.block_size() as usize;
+    let source = BufferSource::new(size.max(1).next_power_of_two().next_multiple_of(block));
+    let requested = BufferAllocator::new(block, source).try_allocate(size);
+    requested.ok_or(DeviceError::BufferTooLarge { requested: size, heap: size })
 }
 
 /// Everything.

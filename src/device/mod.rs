@@ -220,8 +220,8 @@ pub trait Device: Send + Sync {
         }
     }
 
-    /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise,
-    /// these are writes of one block each.
+    /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise, this
+    /// is a write; several, one behind the other, of more than 8 MiB.
     ///
     /// # Errors
     ///
@@ -237,7 +237,7 @@ pub trait Device: Send + Sync {
 
     /// Fills several buffers from `offset` (bytes) on, one behind the other. Their lengths add up to
     /// a multiple of the block size, and may be any. Unless a device says otherwise, this is one
-    /// read into a buffer of the heap, and a copy.
+    /// read into memory of its own, and a copy.
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ pub trait Device: Send + Sync {
 
     /// Writes several buffers from `offset` (bytes) on, one behind the other, as one write. Their
     /// lengths add up to a multiple of the block size, and may be any. Unless a device says
-    /// otherwise, this is a copy to a buffer of the heap, and one write.
+    /// otherwise, this is a copy to memory of its own, and one write.
     ///
     /// # Errors
     ///

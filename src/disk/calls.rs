@@ -47,7 +47,7 @@ impl Done {
             _ => return None,
         };
         let sync = call.is_sync();
-        let transfers = matches!(call, Call::Read | Call::Write | Call::Punch);
+        let transfers = call.clears() || matches!(call, Call::Read | Call::Write);
         let bytes = transfers.then(|| offset..offset.saturating_add(length));
         let names = [Call::Open, Call::Create, Call::Rename, Call::Unlink, Call::List];
         let directory = call == Call::SyncDirectory || names.contains(&call);
@@ -317,25 +317,27 @@ impl State {
         self.rules.odd_short_writes && mended
     }
 
-    pub(super) fn punch(
+    /// Makes zeros of a range, as `call` says: a hole, or zeros that keep their space. To whoever
+    /// reads or loses power these are the same.
+    pub(super) fn clear(
         &mut self,
-        caller: Caller,
+        (caller, call): (Caller, Call),
         file: FileId,
         offset: u64,
         length: u64,
     ) -> Answer<()> {
         let asked = usize::try_from(length).unwrap_or(usize::MAX);
-        let fault = self.inject(caller, Call::Punch, asked);
+        let fault = self.inject(caller, call, asked);
         let result = Self::refuse(fault).map(|()| {
             let end = offset.saturating_add(length);
             self.check_limit(caller, file, offset, end);
-            let call = self.next_change();
+            let change = self.next_change();
             let inode = self.file(file);
-            inode.undo.begin_metadata_call(call);
+            inode.undo.begin_metadata_call(change);
             inode.punch(offset..end);
         });
         let name = self.file(file).name;
-        let done = Done { caller, call: Call::Punch, name, offset, length, fault };
+        let done = Done { caller, call, name, offset, length, fault };
         self.answer(&done, 0, result, |()| 0)
     }
 

@@ -32,6 +32,8 @@ pub enum Call {
     SyncDirectory,
     /// `readdir(3)`
     List,
+    /// `fallocate(2)` with `FALLOC_FL_ZERO_RANGE`
+    Zero,
 }
 
 impl Call {
@@ -50,7 +52,13 @@ impl Call {
             Self::Unlink => "unlink",
             Self::SyncDirectory => "fsync of the directory",
             Self::List => "readdir",
+            Self::Zero => "zero_range",
         }
+    }
+
+    /// Whether it makes zeros of a range, by `fallocate(2)`.
+    pub(crate) fn clears(self) -> bool {
+        matches!(self, Self::Punch | Self::Zero)
     }
 
     /// Whether it syncs a file or the directory.
@@ -60,15 +68,11 @@ impl Call {
 
     /// Whether it changes a file or the directory.
     fn changes(self) -> bool {
-        matches!(
-            self,
-            Self::Write
-                | Self::Punch
-                | Self::SetLength
-                | Self::Create
-                | Self::Rename
-                | Self::Unlink
-        )
+        self.clears()
+            || matches!(
+                self,
+                Self::Write | Self::SetLength | Self::Create | Self::Rename | Self::Unlink
+            )
     }
 }
 
@@ -402,16 +406,16 @@ impl FaultKind {
         let transfers = matches!(call, Call::Read | Call::Write) && length > 0;
         match self {
             Self::Interrupted => {
-                let slow = matches!(call, Call::Read | Call::Write | Call::SetLength | Call::Punch);
-                slow || call.is_sync()
+                let slow = matches!(call, Call::Read | Call::Write | Call::SetLength);
+                slow || call.clears() || call.is_sync()
             }
             Self::ShortRead(count) | Self::TornRead(count) => call == Call::Read && shortens(count),
             Self::ShortWrite(count) => call == Call::Write && shortens(count),
             Self::Eio | Self::EioStays => !call.is_sync(),
             Self::ReadOnlyStays => call.changes(),
-            Self::PunchUnsupported => call == Call::Punch,
+            Self::PunchUnsupported => call.clears(),
             Self::Enospc | Self::EnospcFor(_) | Self::EnospcStays | Self::Edquot => {
-                matches!(call, Call::Write | Call::Punch | Call::Create | Call::Rename)
+                call.clears() || matches!(call, Call::Write | Call::Create | Call::Rename)
             }
             Self::Efbig => matches!(call, Call::Write | Call::SetLength),
             Self::SizeLimit(fits) => call == Call::Write && (fits as usize) < length,

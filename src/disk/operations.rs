@@ -491,7 +491,7 @@ impl State {
             Some(FaultKind::SizeLimit(_)) => {}
             Some(kind) if kind.stays() => self.stays = Some(kind),
             Some(FaultKind::PunchUnsupported) => self.cannot_punch = true,
-            None if self.cannot_punch && call == Call::Punch => {
+            None if self.cannot_punch && call.clears() => {
                 return Some(FaultKind::PunchUnsupported);
             }
             None if self.stays.is_some_and(|kind| kind.applies(call, length)) => return self.stays,

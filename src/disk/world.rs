@@ -5,11 +5,11 @@ use super::direct::Direct;
 use super::directory::{FileId, NameId};
 use super::operations::{Caller, Cause};
 use super::state::{Descriptor, State};
-use super::{Answer, Shared};
+use super::{Answer, Call, Shared};
 use crate::device::BufferAllocator;
 use crate::exec::{Clock, JoinHandle, Sleep, Spawner, yield_now};
 use crate::file::BackingFile;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -279,8 +279,13 @@ impl SimFile {
     pub fn direct_alignment(&self) -> Option<u64> {
         self.descriptor.direct.map(Direct::alignment)
     }
+
+    async fn clear(&self, call: Call, offset: u64, length: u64) -> io::Result<()> {
+        self.call(|state, caller, file| state.clear((caller, call), file, offset, length)).await
+    }
 }
 
+/// A call on several pieces of memory is one call, with one count, on all that they hold.
 impl BackingFile for SimFile {
     async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let of = self.descriptor;
@@ -317,7 +322,16 @@ impl BackingFile for SimFile {
     }
 
     async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.call(|state, caller, file| state.punch(caller, file, offset, length)).await
+        self.clear(Call::Punch, offset, length).await
+    }
+
+    async fn zero_range(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.clear(Call::Zero, offset, length).await
+    }
+
+    fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
+        let alignment = self.direct_alignment().unwrap_or(1);
+        ready(Ok(u32::try_from(alignment).unwrap_or(u32::MAX)))
     }
 }
 

@@ -33,6 +33,7 @@ mod opening;
 mod power_cycle;
 mod quiet;
 mod read_back;
+mod requests;
 mod run;
 mod scope;
 mod shrink;

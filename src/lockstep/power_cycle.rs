@@ -1,13 +1,16 @@
 //! One power cycle: the clients, and what they and the twin say of each other.
 
+use super::requests::{make, make_and_drop};
 use super::scope::{Ended, disturbed, is_never_polled};
 use super::stats::Stats;
 use super::trace::Log;
 use super::waiting::{Doing, Waiting};
-use crate::device::{Buffer, Device, DeviceError, WriteOptions};
+use crate::device::{Buffer, Device, DeviceError};
 use crate::disk::{CallReport, CrashPolicy, Ending, Fault, Misaligned, SimDisk};
 use crate::exec::{self, Halt};
-use crate::model::{Cause, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation};
+use crate::model::{
+    Cause, Data, Evidence, Kind, OpId, Outcome, Promises, Request, Twin, Violation,
+};
 use crate::scenario::{DeviceSpec, Op, Scenario, Step, Survey};
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell, RefMut};
@@ -368,29 +371,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Has the device make the future of a request, and drops it before it is polled.
-    #[cold]
-    fn make_and_drop<D: Device>(
-        &self,
-        device: &D,
-        (op, request): (OpId, Request),
-        buffer: &mut Buffer,
-    ) {
-        if let Request::Write { offset, .. } = request {
-            self.inner().twin.fill(op, offset, buffer.as_mut_slice());
-        }
-        self.in_device(|| match request {
-            Request::Read { offset, .. } => drop(device.read(offset, buffer.as_mut())),
-            Request::Write { offset, fua, .. } => {
-                drop(device.write(offset, buffer.as_ref(), WriteOptions { fua }));
-            }
-            Request::Trim { offset, length } => drop(device.trim(offset, length)),
-            Request::Flush => drop(device.flush()),
-            Request::Barrier => drop(device.barrier()),
-            Request::Close => drop(device.close()),
-        });
-    }
-
     /// Makes the request, and tells the twin.
     async fn perform<D: Device>(
         &self,
@@ -400,8 +380,10 @@ impl<'a> Session<'a> {
         request: Request,
         begun: &Cell<bool>,
     ) -> Performed {
+        let data = step.op.data();
         let size = match request {
-            Request::Read { length, .. } | Request::Write { length, .. } => length,
+            Request::Read { length, .. } => length,
+            Request::Write { length, .. } if data.zeroes().is_none() => length,
             _ => 0,
         };
         // Declared before the buffer, and so dropped after it.
@@ -426,35 +408,33 @@ impl<'a> Session<'a> {
             }
             doing.waits(step.client, Waiting::Device);
             self.note_raw_calls(log);
-            let data = step.op.data();
             log.began(op, request, data);
             twin.begin_with(op, request, data);
             begun.set(true);
         }
         if is_never_polled(step) {
-            self.make_and_drop(device, (op, request), &mut buffer);
+            self.fill(op, request, data, &mut buffer);
+            self.in_device(|| make_and_drop(device, request, data, &mut buffer));
             return Performed::NeverPolled;
         }
         self.enter_device();
-        let result = match request {
-            Request::Read { offset, .. } => {
-                buffer.as_mut_slice().fill(UNREAD);
-                self.device(op, pin!(device.read(offset, buffer.as_mut()))).await
-            }
-            Request::Write { offset, fua, .. } => {
-                self.inner().twin.fill(op, offset, buffer.as_mut_slice());
-                let options = WriteOptions { fua };
-                self.device(op, pin!(device.write(offset, buffer.as_ref(), options))).await
-            }
-            Request::Trim { offset, length } => {
-                self.device(op, pin!(device.trim(offset, length))).await
-            }
-            Request::Flush => self.device(op, pin!(device.flush())).await,
-            Request::Barrier => self.device(op, pin!(device.barrier())).await,
-            Request::Close => self.device(op, pin!(device.close())).await,
-        };
+        self.fill(op, request, data, &mut buffer);
+        let cut = self.scenario.in_pieces.then_some((self.scenario.salt, op));
+        let asked = make(device, request, data, cut, &mut buffer);
+        let result = self.device(op, pin!(asked)).await;
         self.ended(op, request, result, buffer.as_slice());
         Performed::Ended
+    }
+
+    /// Fills the buffer with what is to be written, or with what nobody has written.
+    fn fill(&self, op: OpId, request: Request, data: Data, buffer: &mut Buffer) {
+        match request {
+            Request::Read { .. } => buffer.as_mut_slice().fill(UNREAD),
+            Request::Write { offset, .. } if data.zeroes().is_none() => {
+                self.inner().twin.fill(op, offset, buffer.as_mut_slice());
+            }
+            _ => {}
+        }
     }
 
     /// Whether the operation can go on with the buffer that it has got.

@@ -83,7 +83,7 @@ fn few_large_heaps_are_kept() {
     for blocks in (1..200).chain((1..200).map(|at| (32 << 11) - at)) {
         scenario.device.heap = 512 * blocks;
         passes(&mut runner, &scenario);
-        let kept: usize = runner.heaps.iter().map(super::BufferAllocator::size).sum();
+        let kept: usize = runner.heaps.iter().map(BufferAllocator::size).sum();
         assert!(runner.heaps.len() <= HEAPS && kept <= HEAP_BYTES, "{kept} bytes");
     }
     assert_eq!(runner.heaps.len(), 2);

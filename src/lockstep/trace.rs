@@ -115,7 +115,7 @@ fn raw_call(event: &RawEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let mut what = match raw.call {
         // Offsets of more digits are rare.
-        Call::Read | Call::Write | Call::Punch => {
+        Call::Read | Call::Write | Call::Punch | Call::Zero => {
             format!("{:<10} {:>8} bytes at {:<12}", raw.call.name(), raw.length, raw.offset)
         }
         Call::SetLength => format!("{:<10} {:>8} bytes", raw.call.name(), raw.length),

@@ -120,7 +120,7 @@ impl Twin {
         };
         let zeroed = || {
             self.log.iter().any(|it| {
-                matches!(it.data, Data::Zeros | Data::Sparse) && it.changes.contains(&sector)
+                !matches!(it.data, Data::Unique | Data::Pattern) && it.changes.contains(&sector)
             })
         };
         match finding.found {

@@ -104,6 +104,11 @@ pub enum Data {
     /// Zeros in some sectors and [`Unique`](Self::Unique) in the others, the first or the last as
     /// it happens. So a device that looks at a part must not draw conclusions for the whole.
     Sparse,
+    /// Zeros, by a request to write zeros instead of a write:
+    /// [`write_zeroes`](crate::device::Device::write_zeroes).
+    Zeroed,
+    /// As [`Zeroed`](Self::Zeroed), and their space may be given back.
+    Unmapped,
 }
 
 impl Data {
@@ -114,6 +119,17 @@ impl Data {
             Self::Pattern => ", of the pattern",
             Self::Zeros => ", all zeros",
             Self::Sparse => ", zeros in part",
+            Self::Zeroed => ", zeros by request",
+            Self::Unmapped => ", zeros by request, which may be holes",
+        }
+    }
+
+    /// Whether they are asked for by a request that has no data: whether they may be holes.
+    pub(crate) fn zeroes(self) -> Option<bool> {
+        match self {
+            Self::Zeroed => Some(false),
+            Self::Unmapped => Some(true),
+            _ => None,
         }
     }
 

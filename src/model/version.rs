@@ -69,7 +69,7 @@ impl Leaves {
     pub(super) fn of(data: Data, op: OpId, sector: u64) -> Self {
         match data {
             Data::Pattern => Self::Pattern,
-            Data::Zeros => Self::Zeros,
+            Data::Zeros | Data::Zeroed | Data::Unmapped => Self::Zeros,
             Data::Sparse if payload::is_hole(op, sector) => Self::Zeros,
             Data::Unique | Data::Sparse => Self::Payload,
         }

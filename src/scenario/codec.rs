@@ -23,6 +23,7 @@
 //! | 24–27 | bytes of the transfer heap |
 //! | 28, 29 | among how many clients operations are shared out; the [flavour](FLAVOUR) |
 //! | 30 | whether the file was used before |
+//! | 31 | whether reads and writes are of several pieces of memory |
 //! | 32–39, 40–47 | the schedule's seed and the salt |
 //!
 //! | bytes of a record | |
@@ -89,7 +90,7 @@ pub fn decode(bytes: &[u8]) -> Scenario {
             None => {}
         }
     }
-    let header::Header { device, schedule, salt, .. } = header;
+    let header::Header { device, schedule, salt, in_pieces, .. } = header;
     Scenario {
         version: VERSION,
         note: String::new(),
@@ -97,6 +98,7 @@ pub fn decode(bytes: &[u8]) -> Scenario {
         device,
         schedule,
         salt,
+        in_pieces,
         steps,
         expect: None,
     }
@@ -117,7 +119,7 @@ pub fn encode(scenario: &Scenario) -> Option<Vec<u8>> {
 
 /// Whether two scenarios are the same run.
 fn same_run(one: &Scenario, other: &Scenario) -> bool {
-    let of = |it: &Scenario| (it.version, it.device, it.schedule, it.salt);
+    let of = |it: &Scenario| (it.version, it.device, it.schedule, it.salt, it.in_pieces);
     of(one) == of(other) && one.steps == other.steps
 }
 

@@ -162,32 +162,37 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
         device,
         schedule: Rng::new(seed, Purpose::Schedule).next_u64(),
         salt: payload.next_u64(),
+        in_pieces: false,
         steps: generator.steps(&swarm, &device),
         expect: None,
     };
     scenario.begin_with_burst(accepts, &mut payload);
     scenario.repeat_data(&mut payload);
+    scenario.in_pieces = payload.chance(1, 8);
     scenario.end_in_time();
     scenario
 }
 
 impl Scenario {
-    /// In one of eight scenarios, some writes write what is no news: zeros or the pattern. In the
-    /// others every sector tells who wrote it, which finds more.
+    /// In one of five scenarios, some writes write what is no news: zeros, also by request, or the
+    /// pattern. In the others every sector tells who wrote it, which finds more.
     fn repeat_data(&mut self, rng: &mut Rng) {
-        let [unique, pattern, zeros, sparse] = match rng.weighted(&[14, 1, 1]) {
+        const KINDS: [Data; 6] =
+            [Data::Unique, Data::Pattern, Data::Zeros, Data::Sparse, Data::Zeroed, Data::Unmapped];
+        let weights = match rng.weighted(&[16, 1, 1, 2]) {
             0 => return,
-            1 => [1, 3, 0, 0],
-            _ => [3, 1, 2, 2],
+            1 => [1, 3, 0, 0, 0, 0],
+            2 => [3, 1, 2, 2, 0, 0],
+            _ => [4, 0, 0, 0, 1, 1],
         };
+        let device = self.device;
+        let size = device.block_count.saturating_mul(u64::from(device.block_size));
         for step in &mut self.steps {
-            if let Op::Write { data, .. } = &mut step.op {
-                *data = match rng.weighted(&[unique, pattern, zeros, sparse]) {
-                    0 => Data::Unique,
-                    1 => Data::Pattern,
-                    2 => Data::Zeros,
-                    _ => Data::Sparse,
-                };
+            let Op::Write { offset, length, data, .. } = &mut step.op else { continue };
+            *data = KINDS[rng.weighted(&weights)];
+            // No heap limits a request without data.
+            if data.zeroes().is_some() && size <= LARGEST_TRIM && rng.chance(1, 8) {
+                (*offset, *length) = (0, size);
             }
         }
     }

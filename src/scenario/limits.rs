@@ -180,11 +180,12 @@ impl<'a> Cost<'a> {
     /// Adds what a request costs that the device does not have to refuse.
     fn serve(&mut self, request: Request, offset: u64, length: u64, step: &Step) {
         let is_trim = matches!(request, Request::Trim { .. });
+        let clears = is_trim || step.op.data().zeroes().is_some();
         // What is larger than the heap never begins.
-        if !is_trim && length > self.heap {
+        if !clears && length > self.heap {
             return;
         }
-        if is_trim {
+        if clears {
             add(&mut self.trimmed, length);
         }
         if !is_trim || self.device.trim == Trim::Scribble {

@@ -68,6 +68,9 @@ pub struct Scenario {
     pub schedule: u64,
     /// Tells the contents of this scenario from those of others.
     pub salt: u64,
+    /// Reads and writes are of several pieces of memory, up to four, which are cut at any byte.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_pieces: bool,
     /// The operations. Each client makes its own in this order; how the clients interleave is the
     /// schedule's choice. The first is operation 1.
     #[serde(deserialize_with = "text::steps")]

@@ -2,7 +2,7 @@
 
 use super::Variant::{
     Bounds, Cache, Calls, Contention, Direct, FairLock, Headers, Limits, LockOutlivesCrash, Plain,
-    PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, WriteBack,
+    PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, Vectored, WriteBack, Zeroes,
 };
 use super::fair_lock::Bug as F;
 use super::{Class, ZooDevice};
@@ -10,7 +10,7 @@ use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug 
 use super::{
     headers::Bug as H, limits::Bug as L, plain::Bug as P, sequences::Bug as Q, syncs::Bug as S,
 };
-use super::{real_file::Way, write_back::Bug as W};
+use super::{real_file::Way, vectored::Bug as V, write_back::Bug as W, zeroes::Bug as Z};
 
 /// The entry of that name.
 pub(crate) fn find(name: &str) -> Option<&'static ZooDevice> {
@@ -63,6 +63,10 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "the kernel reports to one caller only; the other one's sync is Ok";
         "checkpoint-taken-for-flush" Sequences(Q::CheckpointTakenForFlush),
             "a flush skipped after a checkpoint, which was to have synced everything";
+        "zeroes-fua-ignored" Zeroes(Z::FuaIgnored),
+            "FUA honoured by the write path, and not by the one beside it: classic";
+        "zeroes-leave-clean" Zeroes(Z::LeavesClean),
+            "a dirty flag that writes set and nothing else does: flushes are skipped";
         "unchanged-not-synced" Plain(Some(P::UnchangedNotSynced)),
             "a write of what is there already is skipped, and its FUA with it: write elision";
         "sequence-of-8-bits" Limits(L::SequenceWraps),
@@ -79,6 +83,14 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "ordering kept beneath a cache, and not through it";
     }
     ShortIo {
+        "vectored-write-restarts-piece" Vectored(V::ShortWriteRestartsPiece),
+            "pwritev resumed by whole segments only: IoSlice without advance, classic";
+        "vectored-read-restarts-piece" Vectored(V::ShortReadRestartsPiece),
+            "preadv resumed by whole segments only: classic";
+        "vectored-empty-piece-ends" Vectored(V::EmptyPieceEnds),
+            "a guest's descriptor of no bytes taken for the end of the chain";
+        "vectored-fourth-piece-lost" Vectored(V::FourthPieceLost),
+            "an array of segments that is one too short: classic";
         "short-write-ignored" Calls(C::ShortWriteIgnored),
             "the count of pwrite(2) not looked at: CERT FIO, classic";
         "short-write-rounded-up" Calls(C::ShortWriteRoundedUp),
@@ -161,6 +173,12 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "reads refused although they harm nobody";
     }
     Bounds {
+        "zeroes-by-trim" Zeroes(Z::Trimmed),
+            "discard_zeroes_data: a discard trusted to leave zeros, until Linux 4.12";
+        "zeroes-whole-pages" Zeroes(Z::PagesOnly),
+            "rounded to what the file system clears at once, and the ends forgotten";
+        "zeroes-tail-left" Zeroes(Z::TailLeft),
+            "the rest of a division by the size of a piece: classic";
         "last-block-refused" Bounds(B::LastBlockRefused),
             "off by one at the last block: classic";
         "overflow-accepted" Bounds(B::OverflowAccepted),

@@ -22,8 +22,10 @@ mod real_file;
 mod sequences;
 mod shapes;
 mod syncs;
+mod vectored;
 mod wrapper;
 mod write_back;
+mod zeroes;
 
 pub(crate) use catalogue::{catalogue, find};
 
@@ -51,6 +53,8 @@ enum Variant {
     WriteBack(Option<write_back::Bug>),
     Plain(Option<plain::Bug>),
     Sequences(sequences::Bug),
+    Zeroes(zeroes::Bug),
+    Vectored(vectored::Bug),
     /// A real file of its own, and not the simulated one.
     RealFile(real_file::Way),
     /// The file is opened for direct I/O, aligned to a sector.
@@ -211,6 +215,7 @@ impl Subject for BugSubject {
         if let Variant::Plain(bug) = self.variant {
             return Ok(DynDevice::new(plain::Plain::open(file, spec, buffers, bug).await?));
         }
+        let beneath = file.clone();
         let inner = self.real(file, spec, buffers.clone(), &memory).await?;
         memory.opened();
         let inner = DynDevice::new(DeviceAdapter(memory::OpenLog::new(inner, Arc::clone(&memory))));
@@ -224,6 +229,8 @@ impl Subject for BugSubject {
             Variant::Cache(bug) => wrap(cache::Cache::new(inner, bug, memory)),
             Variant::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
             Variant::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),
+            Variant::Vectored(bug) => DynDevice::new(vectored::Vectored::new(inner, beneath, bug)),
+            Variant::Zeroes(bug) => DynDevice::new(zeroes::Zeroes::new(inner, bug)),
             _ => inner,
         })
     }

@@ -4,7 +4,7 @@ use crate::exec::yield_now;
 use crate::file::BackingFile;
 use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
@@ -181,27 +181,6 @@ impl BackingFile for Script {
         let (mut state, _) = self.turn(Raw::Zero(offset, length)).await?;
         state.clear(offset, length);
         Ok(())
-    }
-
-    async fn read_vectored_at(
-        &self,
-        pieces: &mut [IoSliceMut<'_>],
-        offset: u64,
-    ) -> io::Result<usize> {
-        let mut bytes = vec![0; pieces.iter().map(|piece| piece.len()).sum()];
-        let count = self.read_at(&mut bytes, offset).await?;
-        let mut rest = &bytes[..count.min(bytes.len())];
-        for piece in pieces {
-            let (here, behind) = rest.split_at(rest.len().min(piece.len()));
-            piece[..here.len()].copy_from_slice(here);
-            rest = behind;
-        }
-        Ok(count)
-    }
-
-    async fn write_vectored_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
-        self.write_at(&bytes, offset).await
     }
 
     /// What is not zero, byte by byte.

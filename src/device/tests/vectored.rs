@@ -76,7 +76,7 @@ fn past_the_end_of_a_short_file_the_pieces_are_zeros() {
 }
 
 #[test]
-fn more_pieces_than_the_kernel_takes_go_through_the_heap() {
+fn more_pieces_than_the_kernel_takes_are_copied() {
     let device = device();
     let data = pattern(2048);
     let pieces: Vec<BufferRef<'_>> = data.chunks(1).map(BufferRef::from).collect();
@@ -86,7 +86,7 @@ fn more_pieces_than_the_kernel_takes_go_through_the_heap() {
 }
 
 #[test]
-fn a_device_without_its_own_gets_them_through_the_heap() {
+fn a_device_without_its_own_gets_them_as_one() {
     /// Only what it has to have.
     struct Plain(FileBackedDevice<Script>);
     impl Device for Plain {

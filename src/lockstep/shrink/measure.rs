@@ -17,8 +17,9 @@ pub(super) struct Measure {
     /// Sector size, block size and block count of the device.
     geometry: (u32, u32, u64),
     /// Of the rest of the device: how far the file is from being as long as the device or empty,
-    /// the trim mode, whether it is read-only, and the size of the heap.
-    settings: (bool, u64, u8, bool, u32),
+    /// the trim mode, whether it is read-only, and the size of the heap. Whether transfers are in
+    /// pieces.
+    settings: (bool, u64, u8, bool, u32, bool),
     /// The sum of all lengths in bytes.
     bytes: u128,
     /// The sum of all offsets in bytes.
@@ -45,7 +46,14 @@ impl Measure {
             clients: (scenario.clients(), steps.iter().map(|it| u64::from(it.client)).sum()),
             disturbances: steps.iter().map(disturbances).sum(),
             geometry: (device.sector_size, device.block_size, device.block_count),
-            settings: (device.used, file, device.trim as u8, device.read_only, device.heap),
+            settings: (
+                device.used,
+                file,
+                device.trim as u8,
+                device.read_only,
+                device.heap,
+                scenario.in_pieces,
+            ),
             bytes: spans().map(|(_, length)| u128::from(length)).sum(),
             offsets: spans().map(|(offset, _)| u128::from(offset)).sum(),
             ranks: steps.iter().map(rank).sum(),

@@ -26,6 +26,7 @@ pub(super) fn scenarios(scenario: &Scenario, accepts: &Accepts) -> Vec<Scenario>
     simpler.extend(devices.map(|device| Scenario { device, ..scenario.clone() }));
     simpler.extend((0..16).map(|schedule| Scenario { schedule, ..scenario.clone() }));
     simpler.push(Scenario { salt: 1, ..scenario.clone() });
+    simpler.push(Scenario { in_pieces: false, ..scenario.clone() });
     simpler
 }
 

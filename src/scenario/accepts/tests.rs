@@ -90,7 +90,17 @@ fn scenario(steps: &[Op]) -> Scenario {
     };
     let steps = steps.iter().copied().map(Step::new).collect();
     let (version, note) = (VERSION, String::new());
-    Scenario { version, note, seed: None, device, schedule: 0, salt: 0, steps, expect: None }
+    Scenario {
+        version,
+        note,
+        seed: None,
+        device,
+        schedule: 0,
+        salt: 0,
+        in_pieces: false,
+        steps,
+        expect: None,
+    }
 }
 
 #[track_caller]

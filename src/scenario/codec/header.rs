@@ -9,6 +9,7 @@ pub(super) struct Header {
     pub(super) device: DeviceSpec,
     pub(super) schedule: u64,
     pub(super) salt: u64,
+    pub(super) in_pieces: bool,
     /// Clients of higher numbers are mapped to these.
     pub(super) clients: u8,
     /// Random records are mostly syncs and crashes.
@@ -63,7 +64,8 @@ pub(super) fn decode(bytes: Reader<'_>) -> Header {
         more => 1 + more % 4,
     };
     let (schedule, salt) = (bytes.number(32, 8), bytes.number(40, 8));
-    Header { device, schedule, salt, clients, durability }
+    let in_pieces = bytes.byte(31) == 1;
+    Header { device, schedule, salt, in_pieces, clients, durability }
 }
 
 fn block_count(bytes: Reader<'_>, block_size: u32, durability: bool) -> u64 {
@@ -110,6 +112,7 @@ pub(super) fn encode(scenario: &Scenario, bytes: &mut [u8]) {
     bytes[3] = device.trim as u8;
     bytes[4] = u8::from(device.read_only);
     bytes[30] = u8::from(device.used);
+    bytes[31] = u8::from(scenario.in_pieces);
     bytes[5] = if device.block_count <= SMALL { 0 } else { EXACT };
     put(bytes, 8, 8, device.block_count.wrapping_sub(1));
     let whole = device.block_count.checked_mul(u64::from(block)) == Some(device.file_length);

@@ -34,9 +34,13 @@ enum Code {
     FuaWritePattern = 15,
     WriteSparse = 16,
     FuaWriteSparse = 17,
+    Zeroes = 18,
+    FuaZeroes = 19,
+    Unmap = 20,
+    FuaUnmap = 21,
 }
 
-const CODES: [Code; 18] = [
+const CODES: [Code; 22] = [
     Code::Read,
     Code::Write,
     Code::FuaWrite,
@@ -55,6 +59,10 @@ const CODES: [Code; 18] = [
     Code::FuaWritePattern,
     Code::WriteSparse,
     Code::FuaWriteSparse,
+    Code::Zeroes,
+    Code::FuaZeroes,
+    Code::Unmap,
+    Code::FuaUnmap,
 ];
 
 /// What the numbers beyond do, modulo 16: a bit of everything, and with the durability flavour
@@ -126,6 +134,10 @@ fn operation(code: Code, bytes: Reader<'_>, device: &DeviceSpec) -> Option<Op> {
         Code::FuaWritePattern => write(true, Data::Pattern),
         Code::WriteSparse => write(false, Data::Sparse),
         Code::FuaWriteSparse => write(true, Data::Sparse),
+        Code::Zeroes => write(false, Data::Zeroed),
+        Code::FuaZeroes => write(true, Data::Zeroed),
+        Code::Unmap => write(false, Data::Unmapped),
+        Code::FuaUnmap => write(true, Data::Unmapped),
         Code::Trim => Op::Trim { offset: 0, length: 0 },
         Code::Flush => Op::Flush,
         Code::Barrier => Op::Barrier,
@@ -238,6 +250,10 @@ fn code_of(op: Op) -> Code {
             (Data::Pattern, true) => Code::FuaWritePattern,
             (Data::Sparse, false) => Code::WriteSparse,
             (Data::Sparse, true) => Code::FuaWriteSparse,
+            (Data::Zeroed, false) => Code::Zeroes,
+            (Data::Zeroed, true) => Code::FuaZeroes,
+            (Data::Unmapped, false) => Code::Unmap,
+            (Data::Unmapped, true) => Code::FuaUnmap,
         },
         Op::Trim { .. } => Code::Trim,
         Op::Flush => Code::Flush,

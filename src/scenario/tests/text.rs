@@ -57,6 +57,7 @@ fn elaborate() -> Scenario {
         },
         schedule: u64::MAX,
         salt: u64::MAX,
+        in_pieces: false,
         steps: vec![disturbed()],
         expect: Some(Expectation { verdict: ExpectedVerdict::Pass, digest: "00ff".to_owned() }),
     }

@@ -74,7 +74,17 @@ fn everything() -> Scenario {
         used: false,
     };
     let (note, seed, expect) = (String::new(), None, None);
-    Scenario { version: VERSION, note, seed, device, schedule: 10, salt: 11, steps, expect }
+    Scenario {
+        version: VERSION,
+        note,
+        seed,
+        device,
+        schedule: 10,
+        salt: 11,
+        in_pieces: false,
+        steps,
+        expect,
+    }
 }
 
 fn repeated_writes() -> impl Iterator<Item = Step> {
