@@ -25,6 +25,7 @@ use server::Served;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// More threads no machine is served by.
 const MOST_THREADS: i64 = 1024;
@@ -120,7 +121,7 @@ impl Arguments {
 
     #[cfg(not(feature = "blocking"))]
     fn serve_pool(&self) -> anyhow::Result<()> {
-        bail!("--io {:?}: built without feature blocking", self.io)
+        bail!("--io pool: built without feature blocking")
     }
 
     #[cfg(feature = "io-uring")]
@@ -130,15 +131,22 @@ impl Arguments {
 
     #[cfg(not(feature = "io-uring"))]
     fn serve_ring(&self) -> anyhow::Result<()> {
-        bail!("--io {:?}: built without feature io-uring", self.io)
+        bail!("--io ring: built without feature io-uring")
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.io {
+    let served = match arguments.io {
         Io::Std => arguments.serve(Ok),
         Io::Pool => arguments.serve_pool(),
         Io::Ring => arguments.serve_ring(),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            server::report(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }

@@ -130,12 +130,20 @@ async fn connection<F: BackingFile>(
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
-    if let Err(error) = ended {
+    if let Err(error) = ended.or_else(unless_gone) {
         report(&format!("a connection has ended: {error}"));
     }
 }
 
+/// Clients may leave without a word, also while they are answered.
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Tells whoever runs the server.
-fn report(what: &str) {
+pub(crate) fn report(what: &str) {
     let _unread = writeln!(io::stderr(), "nbd: {what}");
 }
