@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 /// Each client writes to blocks of its own.
-const CLIENTS: u64 = 4;
+const CLIENTS: usize = 4;
 const BLOCKS: u64 = 32;
 const BLOCK: u32 = 4096;
 
@@ -76,31 +76,31 @@ async fn check(place: &Place, client: u64, rounds: Rounds) {
 async fn what_was_flushed_survives_a_kill() {
     for io in ios() {
         let place = std::sync::Arc::new(Place::new());
-        let image = place.image("image", CLIENTS * BLOCKS * u64::from(BLOCK));
-        let mut rounds = [Rounds::default(); CLIENTS as usize];
+        let image = place.image("image", offset(CLIENTS as u64, 0));
+        let mut rounds = [Rounds::default(); CLIENTS];
         for turn in 0..KILLS {
             // In place of a socket that the one before has left, from the second turn on.
             let server = Server::start(&place, &image, io, &[]).await;
             let mut clients = JoinSet::new();
-            for (client, rounds) in (0..).zip(rounds) {
-                check(&place, client, rounds).await;
+            for (client, rounds) in rounds.into_iter().enumerate() {
+                check(&place, client as u64, rounds).await;
                 let place = std::sync::Arc::clone(&place);
                 clients.spawn(async move {
                     let mut rounds = rounds;
-                    let ended = write(&place, client, &mut rounds).await;
+                    let ended = write(&place, client as u64, &mut rounds).await;
                     (client, rounds, ended.expect_err("the server is killed"))
                 });
             }
             sleep(Duration::from_millis(100 + 70 * turn)).await;
             server.kill().await;
             for (client, after, _) in clients.join_all().await {
-                rounds[client as usize] = after;
+                rounds[client] = after;
             }
         }
         let server = Server::start(&place, &image, io, &[]).await;
-        for (client, rounds) in (0..).zip(rounds) {
+        for (client, rounds) in rounds.into_iter().enumerate() {
             assert!(rounds.durable > 0, "client {client} got nowhere: {rounds:?}");
-            check(&place, client, rounds).await;
+            check(&place, client as u64, rounds).await;
         }
         server.stop().await;
     }

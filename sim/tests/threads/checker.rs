@@ -8,6 +8,11 @@ use std::sync::{Mutex, MutexGuard};
 
 pub(crate) const SECTOR: usize = 512;
 
+/// A number of sectors or bytes, as what it counts in memory.
+pub(crate) fn index(number: u64) -> usize {
+    usize::try_from(number).expect("it fits into memory")
+}
+
 /// What a change leaves in the sectors of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -57,8 +62,7 @@ impl State {
     }
 
     fn range(&mut self, range: &Range<u64>) -> impl Iterator<Item = &mut Vec<Candidate>> {
-        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
-        self.sectors[range].iter_mut()
+        self.sectors[index(range.start)..index(range.end)].iter_mut()
     }
 }
 
@@ -132,7 +136,8 @@ impl Checker {
 }
 
 fn complaint(sector: u64, bytes: &[u8], legal: &[Candidate]) -> String {
-    let words = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+    let (words, _) = bytes.as_chunks();
+    let words = words.iter().map(|&word| u64::from_le_bytes(word));
     let mut words: Vec<_> = words.map(|word| (word >> 24, word >> 8 & 0xffff)).collect();
     words.dedup();
     format!("sector {sector} holds (write, sector) {words:?}; legal: {legal:?}")

@@ -1,6 +1,6 @@
 //! The device: every read shows what it may, whoever was dropped.
 
-use super::checker::{Checker, SECTOR};
+use super::checker::{Checker, SECTOR, index};
 use super::drops::perhaps;
 use super::{TASKS, duration, run};
 use blocktwin::device::{
@@ -63,7 +63,7 @@ impl Request {
         let count = rng.between(1, LONGEST);
         let sector = rng.below(SECTORS - count + 1);
         let bytes = count * SECTOR as u64;
-        let split = rng.chance(1, 4).then(|| usize::try_from(rng.below(bytes)).unwrap());
+        let split = rng.chance(1, 4).then(|| index(rng.below(bytes)));
         Self { kind, sector, count, fua: rng.chance(1, 16), split }
     }
 }
@@ -104,7 +104,7 @@ impl<F: BackingFile> Run<F> {
 
     async fn read(&self, request: Request) -> Result<Result<(), DeviceError>, String> {
         let offset = request.sector * SECTOR as u64;
-        let length = usize::try_from(request.count).unwrap() * SECTOR;
+        let length = index(request.count) * SECTOR;
         let (mut own, mut buffer);
         let bytes = if request.split.is_some() {
             own = vec![0xee; length];
@@ -130,7 +130,7 @@ impl<F: BackingFile> Run<F> {
     async fn change(&self, request: Request) -> Result<(), DeviceError> {
         let Request { kind, sector, count, fua, split } = request;
         let (offset, length) = (sector * SECTOR as u64, count * SECTOR as u64);
-        let size = if kind == Kind::Write { usize::try_from(length).unwrap() } else { 0 };
+        let size = if kind == Kind::Write { index(length) } else { 0 };
         let (mut own, mut buffer);
         let bytes = if split.is_some() {
             own = vec![0; size];
@@ -198,7 +198,7 @@ impl<F: BackingFile> Run<F> {
     }
 
     async fn all(&self) -> Result<Vec<u8>, String> {
-        let mut all = vec![0; usize::try_from(SECTORS).unwrap() * SECTOR];
+        let mut all = vec![0; index(SECTORS) * SECTOR];
         let read = self.device.read(0, all[..].as_mut().into()).await;
         read.map(|()| all).map_err(|error| error.to_string())
     }
@@ -206,7 +206,7 @@ impl<F: BackingFile> Run<F> {
 
 /// The bytes of the file, past the device.
 fn bytes_of(file: &File) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(SECTORS).unwrap() * SECTOR];
+    let mut bytes = vec![0; index(SECTORS) * SECTOR];
     file.read_exact_at(&mut bytes, 0).expect("the file is as long");
     bytes
 }

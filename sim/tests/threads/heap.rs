@@ -1,5 +1,6 @@
 //! The heap: buffers do not overlap, and none is lost.
 
+use super::checker::index;
 use super::drops::perhaps;
 use super::{TASKS, duration, run};
 use blocktwin::device::{Buffer, BufferAllocator, BufferSource};
@@ -37,7 +38,7 @@ async fn work(run: Arc<Run>, task: u64) {
         tag = tag.wrapping_add(1);
         // Buffers of several sizes, and most of them small.
         let most = 1 << rng.between(0, 14);
-        let size = usize::try_from(rng.between(0, most)).unwrap();
+        let size = index(rng.between(0, most));
         let buffer = perhaps(&mut rng, run.heap.allocate_buffer(size)).await;
         match buffer {
             Some(buffer) => {
