@@ -106,7 +106,7 @@ impl Checker {
         Reading { checker: self, range, begun }
     }
 
-    /// A flush or barrier begins, at this time.
+    /// A flush, barrier or drain begins, at this time.
     pub(crate) fn sync(&self) -> u64 {
         self.state().tick()
     }

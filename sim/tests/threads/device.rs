@@ -10,7 +10,7 @@ use blocktwin::device::{
 use blocktwin::file::BackingFile;
 use blocktwin::rng::{Purpose, Rng};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,9 +40,23 @@ enum Kind {
     Write,
     Flush,
     Barrier,
+    Drain,
     Trim,
     Zeros,
+    Extents,
 }
+
+/// How often each is made.
+const KINDS: [(Kind, u32); 8] = [
+    (Kind::Read, 40),
+    (Kind::Write, 35),
+    (Kind::Flush, 3),
+    (Kind::Barrier, 2),
+    (Kind::Drain, 2),
+    (Kind::Trim, 10),
+    (Kind::Zeros, 10),
+    (Kind::Extents, 4),
+];
 
 #[derive(Clone, Copy, Debug)]
 struct Request {
@@ -58,8 +72,8 @@ struct Request {
 
 impl Request {
     fn draw(rng: &mut Rng) -> Self {
-        let kinds = [Kind::Read, Kind::Write, Kind::Flush, Kind::Barrier, Kind::Trim, Kind::Zeros];
-        let kind = kinds[rng.weighted(&[40, 35, 3, 2, 10, 10])];
+        let (kinds, weights): (Vec<_>, Vec<_>) = KINDS.into_iter().unzip();
+        let kind = kinds[rng.weighted(&weights)];
         let count = rng.between(1, LONGEST);
         let sector = rng.below(SECTORS - count + 1);
         let bytes = count * SECTOR as u64;
@@ -85,16 +99,17 @@ impl<F: BackingFile> Run<F> {
         let _shared = self.gate.read().await;
         let outcome = match request.kind {
             Kind::Read => self.read(request).await?,
-            Kind::Flush | Kind::Barrier => {
+            Kind::Flush | Kind::Barrier | Kind::Drain => {
                 let begun = self.checker.sync();
-                let synced = if request.kind == Kind::Flush {
-                    self.device.flush().await
-                } else {
-                    self.device.barrier().await
+                let synced = match request.kind {
+                    Kind::Flush => self.device.flush().await,
+                    Kind::Barrier => self.device.barrier().await,
+                    _ => self.device.drain().await,
                 };
                 synced.map(|()| self.checker.synced(begun))
             }
             Kind::Write | Kind::Trim | Kind::Zeros => self.change(request).await,
+            Kind::Extents => self.extents(request).await?,
         };
         match outcome {
             Err(DeviceError::Closed) if self.closing.load(Ordering::SeqCst) => Ok(()),
@@ -125,6 +140,19 @@ impl<F: BackingFile> Run<F> {
             reading.check(bytes).map_err(|found| format!("{request:?}: {found}"))?;
         }
         Ok(read)
+    }
+
+    /// What is left out of the extents reads as zeros.
+    async fn extents(&self, request: Request) -> Result<Result<(), DeviceError>, String> {
+        let offset = request.sector * SECTOR as u64;
+        let reading = self.checker.read(request.sector..SECTORS);
+        let next = match self.device.next_data(offset).await {
+            Ok(next) => next,
+            Err(error) => return Ok(Err(error)),
+        };
+        let gap = next.map_or(SECTORS * SECTOR as u64, |next| next.start) - offset;
+        reading.check(&vec![0; index(gap)]).map_err(|found| format!("{request:?}: {found}"))?;
+        Ok(Ok(()))
     }
 
     async fn change(&self, request: Request) -> Result<(), DeviceError> {
@@ -289,10 +317,14 @@ impl BackingFile for Forgetful {
     }
 
     async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.write_vectored_at(&[IoSlice::new(buffer)], offset).await
+    }
+
+    async fn write_vectored_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         if self.writes.fetch_add(1, Ordering::Relaxed) % 512 == 511 {
-            return Ok(buffer.len());
+            return Ok(pieces.iter().map(|piece| piece.len()).sum());
         }
-        BackingFile::write_at(&self.file, buffer, offset).await
+        self.file.write_vectored_at(pieces, offset).await
     }
 
     async fn sync_data(&self) -> io::Result<()> {
