@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
 /// Has `future` run to its end more often than not; what it was ready with, if it was.
@@ -18,7 +18,7 @@ pub(crate) async fn perhaps<T: Send + 'static>(
         1 => aborted(future, rng.below(4)).await,
         2 => timeout(Duration::from_micros(rng.below(2000)), future).await.ok(),
         // On another thread, with luck.
-        3 => Some(tokio::spawn(future).await.expect("no panic")),
+        3 => joined(tokio::spawn(future)).await,
         _ => Some(future.await),
     }
 }
@@ -53,6 +53,11 @@ async fn aborted<T: Send + 'static>(
         yield_now().await;
     }
     task.abort();
+    joined(task).await
+}
+
+/// What a task has returned, unless it was aborted or its runtime is on its way down.
+async fn joined<T>(task: JoinHandle<T>) -> Option<T> {
     match task.await {
         Ok(value) => Some(value),
         Err(error) if error.is_cancelled() => None,
