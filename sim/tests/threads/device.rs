@@ -324,7 +324,7 @@ impl BackingFile for Forgetful {
         if self.writes.fetch_add(1, Ordering::Relaxed) % 512 == 511 {
             return Ok(pieces.iter().map(|piece| piece.len()).sum());
         }
-        self.file.write_vectored_at(pieces, offset).await
+        BackingFile::write_vectored_at(&self.file, pieces, offset).await
     }
 
     async fn sync_data(&self) -> io::Result<()> {
