@@ -80,7 +80,7 @@ async fn what_was_flushed_survives_a_kill() {
         let mut rounds = [Rounds::default(); CLIENTS];
         for turn in 0..KILLS {
             // In place of a socket that the one before has left, from the second turn on.
-            let server = Server::start(&place, &image, io, &[]).await;
+            let server = Server::restart(&place, &image, io).await;
             let mut clients = JoinSet::new();
             for (client, rounds) in rounds.into_iter().enumerate() {
                 check(&place, client as u64, rounds).await;
@@ -97,7 +97,7 @@ async fn what_was_flushed_survives_a_kill() {
                 rounds[client] = after;
             }
         }
-        let server = Server::start(&place, &image, io, &[]).await;
+        let server = Server::restart(&place, &image, io).await;
         for (client, rounds) in rounds.into_iter().enumerate() {
             assert!(rounds.durable > 0, "client {client} got nowhere: {rounds:?}");
             check(&place, client as u64, rounds).await;
