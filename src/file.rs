@@ -88,11 +88,11 @@ pub trait BackingFile: Send + Sync + 'static {
         offset: u64,
     ) -> impl Future<Output = io::Result<usize>> + Send;
 
-    /// As [`read_at`](Self::read_at), into several pieces of memory, one behind the other. The count
-    /// is of all of them together, and may end inside any.
+    /// As [`read_at`](Self::read_at), into several pieces of memory, one behind the other. The
+    /// count is of all of them together, and may end inside any.
     ///
-    /// Unless an implementation says otherwise, this is one read into memory of its own, and a copy.
-    /// No more than [`MOST_PIECES`] are given to the kernel.
+    /// Unless an implementation says otherwise, this is one read into memory of its own, and a
+    /// copy. No more than [`MOST_PIECES`] are given to the kernel.
     ///
     /// # Errors
     ///

@@ -220,8 +220,8 @@ pub trait Device: Send + Sync {
         }
     }
 
-    /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise, this
-    /// is a write; several, one behind the other, of more than 8 MiB.
+    /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise,
+    /// this is a write; several, one behind the other, of more than 8 MiB.
     ///
     /// # Errors
     ///
@@ -235,8 +235,8 @@ pub trait Device: Send + Sync {
         defaults::write_zeroes(self, offset, length, options)
     }
 
-    /// Fills several buffers from `offset` (bytes) on, one behind the other. Their lengths add up to
-    /// a multiple of the block size, and may be any. Unless a device says otherwise, this is one
+    /// Fills several buffers from `offset` (bytes) on, one behind the other. Their lengths add up
+    /// to a multiple of the block size, and may be any. Unless a device says otherwise, this is one
     /// read into memory of its own, and a copy.
     ///
     /// # Errors

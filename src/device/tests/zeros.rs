@@ -1,4 +1,4 @@
-//! Clauses 12 to 14: zeros, what is known to be zeros, and drains. A write cache that writes through.
+//! Clauses 12 to 14: zeros, what is known to be zeros, and drains. A cache that writes through.
 
 use super::*;
 use crate::exec::RoundRobin;
