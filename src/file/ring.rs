@@ -1,0 +1,193 @@
+//! A file whose calls go through a ring of the kernel.
+
+mod call;
+mod kernel;
+mod slab;
+mod slots;
+
+use self::call::Call;
+use self::kernel::Ring;
+use self::slab::Memory;
+use self::slots::Operation;
+use super::{BackingFile, memory, system};
+use io_uring::types::FsyncFlags;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+/// A file whose calls go through `io_uring`, so that no thread of an executor waits for a disk.
+///
+/// It suits Linux, and many requests at a time: those that a thread makes together are given to the
+/// kernel together, and what is in the page cache is there without a change of thread. Each file
+/// has a ring of its own, a thread that sleeps while nobody waits, and 4 MiB of memory, registered
+/// with the kernel where the user may lock that much.
+///
+/// The length, holes and alignment are asked for directly, and so is a new length set: these are
+/// about metadata, and seldom wait for a disk.
+///
+/// # Dropped futures
+///
+/// A call owns its memory, so that a dropped future leaves the caller's alone. One that the kernel
+/// has goes on; one that was not submitted yet is not made any more. Changes of the same bytes wait
+/// for it, syncs wait for every such change, and [`settle`](BackingFile::settle) waits for all.
+/// Dropping the file blocks the thread until none is left.
+///
+/// # Example
+///
+/// ```
+/// use blocktwin::device::{Device, DeviceOptions, FileBackedDevice};
+/// use blocktwin::file::RingFile;
+/// use futures::executor::block_on;
+///
+/// let file = tempfile::NamedTempFile::new()?;
+/// file.as_file().set_len(1 << 20)?;
+/// let options = DeviceOptions::new(4096);
+/// # if let Err(error) = RingFile::new(file.reopen()?) {
+/// #     eprintln!("skipped, as there is no io_uring: {error}");
+/// #     return Ok(());
+/// # }
+/// let device = FileBackedDevice::open_with(&file, options, RingFile::new)?;
+/// block_on(async {
+///     let mut buffer = device.allocate_buffer(4096).await?;
+///     device.read(8192, buffer.as_mut()).await?;
+///     device.close().await
+/// })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct RingFile {
+    ring: Arc<Ring>,
+    /// `None` while dropped.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RingFile {
+    /// Makes the calls on `file` through a ring.
+    ///
+    /// # Errors
+    ///
+    /// As `io_uring_setup(2)`: `ENOSYS` where the kernel has no ring, `EPERM` where it is not
+    /// allowed, `ENOMEM`; of kind `Unsupported` where the kernel is older than 5.6. As
+    /// `pthread_create(3)`.
+    pub fn new(file: File) -> io::Result<Self> {
+        let ring = Arc::new(Ring::new(file)?);
+        let own = Arc::clone(&ring);
+        let thread = Builder::new().name("ring-file".into()).spawn(move || own.run())?;
+        Ok(Self { ring, thread: Some(thread) })
+    }
+
+    async fn read(&self, pieces: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
+        memory::check(offset)?;
+        let length = memory::total(pieces.iter().map(|piece| piece.len()));
+        let operation = Operation::read(Memory::new(self.ring.slab.as_ref(), length), offset);
+        let (count, memory) = Call::new(&self.ring, operation, None).await?;
+        memory::scatter(&memory.as_slice()[..count], pieces);
+        Ok(count)
+    }
+
+    async fn write(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        memory::check(offset)?;
+        let length = memory::total(pieces.iter().map(|piece| piece.len()));
+        let change = memory::bytes(offset, length as u64);
+        self.ring.orphans.overlapping(change.clone()).await;
+        let mut memory = Memory::new(self.ring.slab.as_ref(), length);
+        memory::gather(pieces, memory.as_mut_slice());
+        let operation = Operation::write(memory, offset);
+        let (count, _) = Call::new(&self.ring, operation, Some(change)).await?;
+        Ok(count)
+    }
+
+    async fn sync(&self, flags: FsyncFlags) -> io::Result<()> {
+        self.ring.orphans.changes().await;
+        Call::new(&self.ring, Operation::sync(flags), None).await?;
+        Ok(())
+    }
+
+    async fn fallocate(&self, mode: i32, offset: u64, length: u64) -> io::Result<()> {
+        let change = memory::bytes(offset, length);
+        self.ring.orphans.overlapping(change.clone()).await;
+        let operation = Operation::fallocate(mode | libc::FALLOC_FL_KEEP_SIZE, offset, length);
+        Call::new(&self.ring, operation, Some(change)).await?;
+        Ok(())
+    }
+}
+
+impl Drop for RingFile {
+    fn drop(&mut self) {
+        self.ring.end();
+        let Some(thread) = self.thread.take() else { return };
+        #[expect(clippy::disallowed_methods, reason = "a real thread, never in a simulation")]
+        let own = std::thread::current().id();
+        // A waker may drop the file on the thread of the ring. That one ends by itself.
+        if thread.thread().id() != own {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl BackingFile for RingFile {
+    async fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read(&mut [IoSliceMut::new(buffer)], offset).await
+    }
+
+    async fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.write(&[IoSlice::new(buffer)], offset).await
+    }
+
+    async fn read_vectored_at(
+        &self,
+        pieces: &mut [IoSliceMut<'_>],
+        offset: u64,
+    ) -> io::Result<usize> {
+        self.read(pieces, offset).await
+    }
+
+    async fn write_vectored_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.write(pieces, offset).await
+    }
+
+    async fn sync_data(&self) -> io::Result<()> {
+        self.sync(FsyncFlags::DATASYNC).await
+    }
+
+    async fn sync_all(&self) -> io::Result<()> {
+        self.sync(FsyncFlags::empty()).await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        system::length(&self.ring.file)
+    }
+
+    async fn set_len(&self, length: u64) -> io::Result<()> {
+        self.ring.orphans.overlapping(length..u64::MAX).await;
+        self.ring.file.set_len(length)
+    }
+
+    async fn punch_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fallocate(libc::FALLOC_FL_PUNCH_HOLE, offset, length).await
+    }
+
+    async fn zero_range(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.fallocate(libc::FALLOC_FL_ZERO_RANGE, offset, length).await
+    }
+
+    async fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        system::next_data(&self.ring.file, offset)
+    }
+
+    async fn alignment(&self) -> io::Result<u32> {
+        system::alignment(&self.ring.file)
+    }
+
+    async fn settle(&self) {
+        self.ring.orphans.all().await;
+    }
+}
+
+impl fmt::Debug for RingFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingFile").field("file", &self.ring.file).finish_non_exhaustive()
+    }
+}
