@@ -52,6 +52,9 @@ pub use ring::RingFile;
 /// that asked for them. The calls of [`SimFile`](crate::disk::SimFile) itself, and of
 /// [`std::fs::File`], end with their future.
 ///
+/// Or the file keeps them in hand, as `PoolFile` and `RingFile` do: its later changes of these
+/// bytes wait, and so do its syncs. Then a device only has to [`settle`](Self::settle) at the end.
+///
 /// Offsets and lengths are in bytes. No method may be retried *inside* an implementation: `EINTR`
 /// and short counts are for the device to see.
 ///

@@ -160,8 +160,11 @@ impl<F: BackingFile> Client<F> {
         let mut buffer =
             std::mem::replace(&mut self.buffer, block_on(device.allocate_buffer(0)).unwrap());
         let read = device.read(offset, buffer.subslice_mut(..bytes));
-        let done = if settled { Some(block_on(read).unwrap()) } else { self.make(read) };
-        if done.is_some() {
+        let done = match settled {
+            true => block_on(read).is_ok(),
+            false => self.make(read).is_some(),
+        };
+        if done {
             let sectors = buffer.as_slice()[..bytes].chunks_exact(SECTOR);
             for (sector, possible) in sectors.zip(&mut self.possible[range]) {
                 let words = sector.as_chunks::<8>().0.iter().map(|&word| u64::from_le_bytes(word));
