@@ -229,3 +229,82 @@ pub(super) struct Abandoned {
     _waker: Option<Waker>,
     _operation: Option<Operation>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::task::noop_waker_ref;
+    use io_uring::types::FsyncFlags;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicU32);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn queued(slots: &mut Slots) -> u32 {
+        let index = slots.claim(&mut None, noop_waker_ref()).0.unwrap();
+        slots.queue(index, Operation::sync(FsyncFlags::empty()));
+        index
+    }
+
+    #[test]
+    fn a_slot_goes_to_whoever_waits_longest_also_where_that_one_is_dropped() {
+        let mut slots = Slots::new(1);
+        let index = queued(&mut slots);
+        let (mut first, mut second) = (None, None);
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        assert!(slots.claim(&mut first, &counts[0].clone().into()).0.is_none());
+        assert!(slots.claim(&mut second, &counts[1].clone().into()).0.is_none());
+        let abandoned = slots.abandon(index, || unreachable!("the kernel never had it"));
+        assert!(!abandoned.orphaned);
+        abandoned.next.unwrap().wake();
+        assert_eq!(counts[0].0.load(Ordering::Relaxed), 1);
+        assert!(slots.claim(&mut None, noop_waker_ref()).0.is_none(), "who comes now comes last");
+        // The first was woken, and does not take it.
+        let (own, next) = slots.give_up(first.unwrap());
+        assert!(own.is_none());
+        next.unwrap().wake();
+        assert_eq!(counts[1].0.load(Ordering::Relaxed), 1);
+        assert!(slots.claim(&mut second, noop_waker_ref()).0.is_some());
+    }
+
+    #[test]
+    fn what_the_kernel_has_is_kept_and_what_it_cancels_is_made_again() {
+        let mut slots = Slots::new(2);
+        let (kept, orphan) = (queued(&mut slots), queued(&mut slots));
+        slots.push_queued(|_| true);
+        assert!(slots.watch(kept, noop_waker_ref()).is_none());
+        assert!(slots.abandon(orphan, || 7).orphaned);
+        assert_eq!((slots.in_kernel(), slots.watched), (2, 2));
+        assert!(slots.free.is_empty());
+        let mut leftovers = Leftovers::default();
+        slots.complete(kept, -libc::ECANCELED, &mut leftovers);
+        slots.complete(orphan, -libc::ECANCELED, &mut leftovers);
+        assert_eq!((leftovers.wakers.len(), leftovers.orphans), (1, vec![7]));
+        assert_eq!((slots.in_kernel(), slots.watched, slots.queued()), (0, 0, 1));
+        assert!(slots.answer(kept).is_none());
+        slots.push_queued(|_| true);
+        slots.complete(kept, 0, &mut Leftovers::default());
+        assert_eq!(slots.answer(kept).unwrap().0, 0);
+        assert_eq!(slots.free.len(), 2);
+    }
+
+    #[test]
+    fn what_finds_no_room_stays_queued() {
+        let mut slots = Slots::new(3);
+        let all = [(); 3].map(|()| queued(&mut slots));
+        let mut room = 2;
+        slots.push_queued(|_| {
+            room -= 1;
+            room >= 0
+        });
+        assert_eq!((slots.in_kernel(), slots.queued.as_slice()), (2, &all[2..]));
+    }
+}
