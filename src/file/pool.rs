@@ -233,3 +233,66 @@ impl fmt::Debug for PoolFile {
         f.debug_struct("PoolFile").field("file", &self.file).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use futures::executor::block_on;
+    use std::sync::mpsc;
+
+    /// A call that has begun, whose future was dropped, and that ends when the sender is dropped.
+    fn orphan(file: &PoolFile, change: Option<Range<u64>>) -> mpsc::Sender<()> {
+        let (begun, has_begun) = mpsc::channel();
+        let (gate, opened) = mpsc::channel::<()>();
+        let call = move |_: &File| {
+            begun.send(()).unwrap();
+            let _ = opened.recv();
+        };
+        let mut call = Box::pin(file.call(change, call));
+        assert!(call.as_mut().now_or_never().is_none());
+        has_begun.recv().unwrap();
+        gate
+    }
+
+    /// Whether a future is ready after some time.
+    fn is_ready(future: &mut (impl Future + Unpin)) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "a real pool, in real time")]
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        future.now_or_never().is_some()
+    }
+
+    #[test]
+    fn changes_of_the_same_bytes_and_syncs_wait_for_an_orphan() {
+        let file = PoolFile::new(tempfile::tempfile().unwrap());
+        let gate = orphan(&file, Some(0..512));
+        let mut write = Box::pin(file.write_at(&[7; 512], 511));
+        let mut punch = Box::pin(file.punch_hole(0, 1));
+        let mut cut = Box::pin(file.set_len(100));
+        let mut sync = Box::pin(file.sync_data());
+        let mut settle = Box::pin(file.settle());
+        assert!(write.as_mut().now_or_never().is_none() && !is_ready(&mut write));
+        assert!(punch.as_mut().now_or_never().is_none() && !is_ready(&mut punch));
+        assert!(cut.as_mut().now_or_never().is_none() && !is_ready(&mut cut));
+        assert!(sync.as_mut().now_or_never().is_none() && !is_ready(&mut sync));
+        assert!(settle.as_mut().now_or_never().is_none());
+        assert_eq!(block_on(file.write_at(&[7; 512], 512)).unwrap(), 512, "other bytes");
+        assert_eq!(block_on(file.read_at(&mut [0], 0)).unwrap(), 1, "a read");
+        drop(gate);
+        assert_eq!(block_on(write).unwrap(), 512);
+        block_on(sync).unwrap();
+        block_on(settle);
+    }
+
+    #[test]
+    fn an_orphaned_read_is_in_nobodys_way_and_is_settled() {
+        let file = PoolFile::new(tempfile::tempfile().unwrap());
+        let gate = orphan(&file, None);
+        assert_eq!(block_on(file.write_at(&[7; 512], 0)).unwrap(), 512);
+        block_on(file.sync_all()).unwrap();
+        let mut settle = Box::pin(file.settle());
+        assert!(settle.as_mut().now_or_never().is_none());
+        drop(gate);
+        block_on(settle);
+    }
+}

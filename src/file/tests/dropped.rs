@@ -116,6 +116,22 @@ impl<F: BackingFile> Client<F> {
 
     fn write(&mut self) {
         let range = self.range();
+        if self.write_to(range.clone(), false) {
+            return;
+        }
+        // Right behind a dropped one: this is where it would land late.
+        match self.below(4) {
+            0 | 1 => {
+                self.write_to(range, true);
+                self.read(false);
+            }
+            2 => self.flush(true),
+            _ => {}
+        }
+    }
+
+    /// Whether it came to its end, as it does where it has to.
+    fn write_to(&mut self, range: std::ops::Range<usize>, must: bool) -> bool {
         self.version += 1;
         let version = self.version;
         let bytes = range.len() * SECTOR;
@@ -127,11 +143,28 @@ impl<F: BackingFile> Client<F> {
         let options = WriteOptions { fua: self.below(40) == 0 };
         let buffer =
             std::mem::replace(&mut self.buffer, block_on(device.allocate_buffer(0)).unwrap());
-        let done = self.make(device.write(offset, buffer.subslice(..bytes), options)).is_some();
+        let write = device.write(offset, buffer.subslice(..bytes), options);
+        let done = match must {
+            true => block_on(write).is_ok(),
+            false => self.make(write).is_some(),
+        };
         self.buffer = buffer;
         // The memory is the client's again, whatever goes on.
         self.buffer.as_mut_slice()[..bytes].fill(0xee);
         self.changed(range, version, done);
+        done
+    }
+
+    fn flush(&mut self, must: bool) {
+        let device = Arc::clone(&self.device);
+        let done = match must {
+            true => block_on(device.flush()).is_ok(),
+            false => self.make(device.flush()).is_some(),
+        };
+        if done {
+            self.read(true);
+            self.read(true);
+        }
     }
 
     fn trim(&mut self) {
@@ -187,13 +220,7 @@ impl<F: BackingFile> Client<F> {
                 0..20 => self.write(),
                 20..24 => self.trim(),
                 24..38 => self.read(false),
-                _ => {
-                    let device = Arc::clone(&self.device);
-                    if self.make(device.flush()).is_some() {
-                        self.read(true);
-                        self.read(true);
-                    }
-                }
+                _ => self.flush(false),
             }
         }
         assert!(self.dropped > requests / 20, "few were dropped: {}", self.dropped);
@@ -245,13 +272,13 @@ fn a_dropped_read_leaves_the_callers_memory_alone<F: BackingFile>(make: Make<F>)
 /// The kernel cancels what a thread has submitted that exits.
 fn a_thread_may_exit_with_calls_under_way<F: BackingFile>(make: Make<F>) {
     let device =
-        FileBackedDevice::new_with_block_count(make(tempfile().unwrap()).unwrap(), 4096, 64);
+        FileBackedDevice::new_with_block_count(make(tempfile().unwrap()).unwrap(), 4096, 1024);
     let device = device.unwrap();
-    let mut buffer = block_on(device.allocate_buffer(4096)).unwrap();
+    let mut buffer = block_on(device.allocate_buffer(64 << 10)).unwrap();
     buffer.as_mut_slice().fill(9);
     for _ in 0..20 {
         let writes = (0..64).map(|block| {
-            Box::pin(device.write(block * 4096, buffer.as_ref(), WriteOptions::default()))
+            Box::pin(device.write(block * (64 << 10), buffer.as_ref(), WriteOptions::default()))
         });
         let mut writes = writes.collect::<Vec<_>>();
         #[expect(clippy::disallowed_methods, reason = "real threads are what this is about")]
