@@ -191,3 +191,72 @@ impl fmt::Debug for RingFile {
         f.debug_struct("RingFile").field("file", &self.ring.file).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use futures::task::noop_waker_ref;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::Context;
+
+    /// Whether a future is not ready, however often it is polled.
+    fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
+        let mut context = Context::from_waker(noop_waker_ref());
+        (0..10_000).all(|_| future.as_mut().poll(&mut context).is_pending())
+    }
+
+    fn ring_file() -> Option<RingFile> {
+        crate::file::tests::has_ring()
+            .then(|| RingFile::new(tempfile::tempfile().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn changes_of_the_same_bytes_and_syncs_wait_for_an_orphan() {
+        let Some(file) = ring_file() else { return };
+        let orphan = file.ring.orphans.adopt(Some(0..512));
+        let mut write: Pin<Box<dyn Future<Output = _>>> = Box::pin(file.write_at(&[7; 512], 511));
+        let mut others: [Pin<Box<dyn Future<Output = io::Result<()>>>>; 5] = [
+            Box::pin(file.punch_hole(0, 1)),
+            Box::pin(file.zero_range(0, 1)),
+            Box::pin(file.set_len(100)),
+            Box::pin(file.sync_data()),
+            Box::pin(file.sync_all()),
+        ];
+        let mut settle: Pin<Box<dyn Future<Output = ()>>> = Box::pin(file.settle());
+        assert!(waits(&mut write) && others.iter_mut().all(waits) && waits(&mut settle));
+        assert_eq!(block_on(file.write_at(&[7; 512], 512)).unwrap(), 512, "other bytes");
+        assert_eq!(block_on(file.read_at(&mut [0], 0)).unwrap(), 1, "a read");
+        file.ring.orphans.ended(orphan);
+        assert_eq!(block_on(write).unwrap(), 512);
+        for other in others {
+            match block_on(other) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                done => done.unwrap(),
+            }
+        }
+        block_on(settle);
+    }
+
+    #[test]
+    fn what_was_not_submitted_is_not_made_and_what_was_is_an_orphan() {
+        let Some(file) = ring_file() else { return };
+        let mut write = Box::pin(file.write_at(&[7; 512], 0));
+        let mut context = Context::from_waker(noop_waker_ref());
+        assert!(write.as_mut().poll(&mut context).is_pending());
+        drop(write);
+        assert_eq!(block_on(file.len()).unwrap(), 0);
+        assert_eq!(file.ring.state().slots.in_kernel(), 0);
+        // Nobody looks for it but the thread.
+        for _ in 0..100 {
+            let mut sync = Box::pin(file.sync_all());
+            (0..2).for_each(|_| {
+                let _ = sync.as_mut().poll(&mut context);
+            });
+            drop(sync);
+            block_on(file.settle());
+            assert_eq!(file.ring.state().slots.in_kernel(), 0);
+        }
+    }
+}

@@ -60,7 +60,7 @@ over_each! {
 }
 
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
-fn has_ring() -> bool {
+pub(super) fn has_ring() -> bool {
     let ring = crate::file::RingFile::new(tempfile().unwrap());
     if let Err(error) = &ring {
         let _ = writeln!(io::stderr(), "skipped, as this kernel gives no io_uring: {error}");
