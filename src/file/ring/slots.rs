@@ -161,7 +161,7 @@ impl Slots {
             leftovers.wakers.extend(next);
             return;
         }
-        // Nobody cancels operations, but the kernel does where the thread that has submitted them
+        // Nobody cancels operations, but the kernel may where the thread that has submitted them
         // exits before they have begun. That is no answer: another thread submits it again.
         if result == -libc::ECANCELED && slot.cancelled < MOST_CANCELLED {
             slot.cancelled += 1;

@@ -269,16 +269,16 @@ fn a_dropped_read_leaves_the_callers_memory_alone<F: BackingFile>(make: Make<F>)
     block_on(file.settle());
 }
 
-/// The kernel cancels what a thread has submitted that exits.
+/// The kernel may cancel what a thread has submitted that exits.
 fn a_thread_may_exit_with_calls_under_way<F: BackingFile>(make: Make<F>) {
     let device =
-        FileBackedDevice::new_with_block_count(make(tempfile().unwrap()).unwrap(), 4096, 1024);
+        FileBackedDevice::new_with_block_count(make(tempfile().unwrap()).unwrap(), 4096, 8192);
     let device = device.unwrap();
-    let mut buffer = block_on(device.allocate_buffer(64 << 10)).unwrap();
+    let mut buffer = block_on(device.allocate_buffer(512 << 10)).unwrap();
     buffer.as_mut_slice().fill(9);
-    for _ in 0..20 {
+    for _ in 0..3 {
         let writes = (0..64).map(|block| {
-            Box::pin(device.write(block * (64 << 10), buffer.as_ref(), WriteOptions::default()))
+            Box::pin(device.write(block * (512 << 10), buffer.as_ref(), WriteOptions::default()))
         });
         let mut writes = writes.collect::<Vec<_>>();
         #[expect(clippy::disallowed_methods, reason = "real threads are what this is about")]
