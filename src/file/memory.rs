@@ -1,7 +1,7 @@
 //! Memory that a call owns, so that nobody else's is touched once its future is gone.
 
 use super::MOST_PIECES;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
 /// What memory is aligned to, in bytes: enough for direct I/O.
@@ -65,18 +65,6 @@ pub(super) fn scatter(data: &[u8], pieces: &mut [IoSliceMut<'_>]) {
 /// The bytes that a change of `length` bytes at `offset` may reach.
 pub(super) fn bytes(offset: u64, length: u64) -> Range<u64> {
     offset..offset.saturating_add(length)
-}
-
-/// Refuses an offset that the kernel would take for negative.
-///
-/// # Errors
-///
-/// `EINVAL`.
-pub(super) fn check(offset: u64) -> io::Result<()> {
-    if i64::try_from(offset).is_err() {
-        return Err(rustix::io::Errno::INVAL.into());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ impl RingFile {
     }
 
     async fn read(&self, pieces: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
-        memory::check(offset)?;
+        check(offset)?;
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let operation = Operation::read(Memory::new(self.ring.slab.as_ref(), length), offset);
         let (count, memory) = Call::new(&self.ring, operation, None).await?;
@@ -88,7 +88,7 @@ impl RingFile {
     }
 
     async fn write(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        memory::check(offset)?;
+        check(offset)?;
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let change = memory::bytes(offset, length as u64);
         self.ring.orphans.overlapping(change.clone()).await;
@@ -112,6 +112,18 @@ impl RingFile {
         Call::new(&self.ring, operation, Some(change)).await?;
         Ok(())
     }
+}
+
+/// Refuses an offset that is negative to the kernel: to a ring, -1 is the cursor of the file.
+///
+/// # Errors
+///
+/// `EINVAL`.
+fn check(offset: u64) -> io::Result<()> {
+    if i64::try_from(offset).is_err() {
+        return Err(rustix::io::Errno::INVAL.into());
+    }
+    Ok(())
 }
 
 impl Drop for RingFile {

@@ -7,7 +7,7 @@ use crate::device::{
 use futures::executor::block_on;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use tempfile::{NamedTempFile, tempfile};
@@ -63,6 +63,7 @@ over_each! {
 pub(super) fn has_ring() -> bool {
     let ring = crate::file::RingFile::new(tempfile().unwrap());
     if let Err(error) = &ring {
+        use std::io::Write as _;
         let _ = writeln!(io::stderr(), "skipped, as this kernel gives no io_uring: {error}");
     }
     ring.is_ok()
