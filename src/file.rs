@@ -14,7 +14,23 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+#[cfg(any(feature = "blocking", all(feature = "io-uring", target_os = "linux")))]
+mod memory;
+#[cfg(any(feature = "blocking", all(feature = "io-uring", target_os = "linux")))]
+mod orphans;
+#[cfg(feature = "blocking")]
+mod pool;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+mod ring;
 pub(crate) mod system;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(feature = "blocking")]
+pub use pool::PoolFile;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use ring::RingFile;
 
 /// A file as a block device uses one: by position, without a cursor.
 ///
@@ -35,6 +51,9 @@ pub(crate) mod system;
 /// that the device [spawns](crate::disk::World::spawn) makes such calls: they outlive the request
 /// that asked for them. The calls of [`SimFile`](crate::disk::SimFile) itself, and of
 /// [`std::fs::File`], end with their future.
+///
+/// Or the file keeps them in hand, as `PoolFile` and `RingFile` do: its later changes of these
+/// bytes wait, and so do its syncs. Then a device only has to [`settle`](Self::settle) at the end.
 ///
 /// Offsets and lengths are in bytes. No method may be retried *inside* an implementation: `EINTR`
 /// and short counts are for the device to see.
@@ -241,6 +260,12 @@ pub trait BackingFile: Send + Sync + 'static {
     fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
         ready(Ok(1))
     }
+
+    /// Waits for the calls that go on although their future was dropped. Ready at once where calls
+    /// end with their future, as they do unless an implementation says otherwise.
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
 }
 
 /// The most pieces of memory that one call transfers: `IOV_MAX` of Linux.
@@ -251,7 +276,17 @@ pub const MOST_PIECES: usize = 1024;
 /// They **block the thread** that polls them until the kernel answers. That suits a thread of one's
 /// own for each device, a program without an executor, or a file on a fast device; on an executor
 /// with other work to do, every other task of that thread waits as long. There, use a file that
-/// does not block: one of a thread pool or of a ring.
+/// does not block: `PoolFile`, of a thread pool (feature `blocking`), or `RingFile`, of a ring on
+/// Linux (feature `io-uring`).
+///
+/// ```
+/// use blocktwin::device::{Device, FileBackedDevice};
+/// use futures::executor::block_on;
+///
+/// let device = FileBackedDevice::new_with_block_count(tempfile::tempfile()?, 4096, 16)?;
+/// block_on(device.close())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl BackingFile for File {
     fn read_at(
         &self,
@@ -389,25 +424,8 @@ impl<F: BackingFile> BackingFile for Arc<F> {
     fn alignment(&self) -> impl Future<Output = io::Result<u32>> + Send {
         F::alignment(self)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exec::block_on;
-
-    #[test]
-    fn a_file_reads_writes_grows_and_punches() {
-        let file = Arc::new(tempfile::tempfile().unwrap());
-        assert_eq!(block_on(BackingFile::write_at(&file, &[7; 8192], 4096)).unwrap(), 8192);
-        assert_eq!(block_on(BackingFile::len(&file)).unwrap(), 12288);
-        block_on(BackingFile::punch_hole(&file, 4096, 4096)).unwrap();
-        block_on(BackingFile::sync_data(&file)).unwrap();
-        block_on(BackingFile::sync_all(&file)).unwrap();
-        let mut buffer = [1; 8192];
-        assert_eq!(block_on(BackingFile::read_at(&file, &mut buffer, 4096)).unwrap(), 8192);
-        assert!(buffer[..4096].iter().all(|&b| b == 0) && buffer[4096..].iter().all(|&b| b == 7));
-        block_on(BackingFile::set_len(&file, 4096)).unwrap();
-        assert_eq!(block_on(BackingFile::read_at(&file, &mut buffer, 4096)).unwrap(), 0);
+    fn settle(&self) -> impl Future<Output = ()> + Send {
+        F::settle(self)
     }
 }

@@ -110,7 +110,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`guide`] | how to test a device of your own: five examples, and the contract in plain words |
-//! | [`mod@file`] | the positional calls a device makes on a file |
+//! | [`mod@file`] | the positional calls a device makes on a file; files that do not block |
 //! | [`device`] | the contract of a block device, and the real one, [`FileBackedDevice`] |
 //! | [`model`] | the twin: for every sector, what is legal; a device in memory for code above one |
 //! | [`exec`] | the seeded executor |

@@ -326,13 +326,18 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn drain(&self) -> Result<(), DeviceError> {
         self.in_flight.drain()?.await;
+        self.file.settle().await;
         Ok(())
     }
 
     async fn close(&self) -> Result<(), DeviceError> {
         self.in_flight.close().await;
         let sync = *self.closing_sync.get_or_init(|| self.syncs.next());
-        self.syncs.share_from(sync, || self.sync_file()).await
+        let answer = self.syncs.share_from(sync, || self.sync_file()).await;
+        // Reads that were dropped may go on by themselves, and where the sync was not made, so may
+        // writes.
+        self.file.settle().await;
+        answer
     }
 }
 

@@ -13,7 +13,7 @@ fn shows(content: Content, number: u64, scenario: &Scenario, seen: OpId) -> bool
     let trimmed = step.is_some_and(|step| matches!(step.op, Op::Trim { .. }));
     let data = step.map_or(Data::Unique, |step| step.op.data());
     match content {
-        Content::Zeros => seen == 0 || trimmed || matches!(data, Data::Zeros | Data::Sparse),
+        Content::Zeros => seen == 0 || trimmed || !matches!(data, Data::Unique | Data::Pattern),
         Content::Written { op: PATTERN, sector } => data == Data::Pattern && sector == number,
         Content::Written { op, sector } => (op, sector) == (seen, number),
         Content::Scribble => trimmed,
