@@ -419,8 +419,8 @@ impl<'a> Session<'a> {
         }
         self.enter_device();
         self.fill(op, request, data, &mut buffer);
-        let cut = self.scenario.in_pieces.then_some((self.scenario.salt, op));
-        let asked = make(device, request, data, cut, &mut buffer);
+        let salt = self.scenario.in_pieces.then_some(self.scenario.salt);
+        let asked = make(device, request, data, salt, &mut buffer);
         let result = self.device(op, pin!(asked)).await;
         self.ended(op, request, result, buffer.as_slice());
         Performed::Ended

@@ -3,23 +3,20 @@
 use crate::device::{
     Buffer, BufferRef, Device, DeviceError, MutableBufferRef, WriteOptions, ZeroOptions,
 };
-use crate::model::{Data, OpId, Request};
+use crate::model::{Data, Request};
 
-/// What cuts a transfer into pieces of memory: the salt of the scenario, and the operation.
-type Cut = (u64, OpId);
-
-/// Makes the request; a transfer in pieces, if there is something to cut them by.
+/// Makes the request; a transfer in pieces, if there is a salt to cut it by.
 pub(super) async fn make<D: Device>(
     device: &D,
     request: Request,
     data: Data,
-    cut: Option<Cut>,
+    salt: Option<u64>,
     buffer: &mut Buffer,
 ) -> Result<(), DeviceError> {
-    match (request, cut.filter(|_| !buffer.is_empty())) {
+    match (request, salt.filter(|_| !buffer.is_empty())) {
         (Request::Read { offset, .. }, None) => device.read(offset, buffer.as_mut()).await,
-        (Request::Read { offset, .. }, Some(cut)) => {
-            read(device, cut, offset, buffer.as_mut()).await
+        (Request::Read { offset, .. }, Some(salt)) => {
+            read(device, salt, offset, buffer.as_mut()).await
         }
         (Request::Write { offset, length, fua }, _) if let Some(may_unmap) = data.zeroes() => {
             device.write_zeroes(offset, length, ZeroOptions { fua, may_unmap }).await
@@ -27,8 +24,8 @@ pub(super) async fn make<D: Device>(
         (Request::Write { offset, fua, .. }, None) => {
             device.write(offset, buffer.as_ref(), WriteOptions { fua }).await
         }
-        (Request::Write { offset, fua, .. }, Some(cut)) => {
-            write(device, cut, offset, buffer.as_ref(), WriteOptions { fua }).await
+        (Request::Write { offset, fua, .. }, Some(salt)) => {
+            write(device, salt, offset, buffer.as_ref(), WriteOptions { fua }).await
         }
         (Request::Trim { offset, length }, _) => device.trim(offset, length).await,
         (Request::Flush, _) => device.flush().await,
@@ -60,11 +57,12 @@ pub(super) fn make_and_drop<D: Device>(
     }
 }
 
-/// Where the memory of a transfer of `size` bytes is cut: in order, and twice at the same byte for
-/// an empty piece.
-fn cuts(salt: u64, op: OpId, size: usize) -> [usize; 3] {
+/// Where the memory of a transfer of `size` bytes at `offset` is cut: in order, and twice at the
+/// same byte for an empty piece. It is the same for whatever operation, so that a scenario with
+/// fewer of them cuts alike.
+fn cuts(salt: u64, offset: u64, size: usize) -> [usize; 3] {
     // The numbers of a linear generator, of which the high bits are good.
-    let mut state = salt ^ u64::from(op);
+    let mut state = salt ^ offset;
     let mut cuts = [(); 3].map(|()| {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         let drawn = u128::from(state) * (size as u128 + 1);
@@ -77,11 +75,11 @@ fn cuts(salt: u64, op: OpId, size: usize) -> [usize; 3] {
 /// Reads into four pieces of `buffer`.
 async fn read<D: Device>(
     device: &D,
-    (salt, op): Cut,
+    salt: u64,
     offset: u64,
     buffer: MutableBufferRef<'_>,
 ) -> Result<(), DeviceError> {
-    let [first, second, third] = cuts(salt, op, buffer.len());
+    let [first, second, third] = cuts(salt, offset, buffer.len());
     let (a, rest) = buffer.split_at_mut(first);
     let (b, rest) = rest.split_at_mut(second - first);
     let (c, d) = rest.split_at_mut(third - second);
@@ -91,12 +89,12 @@ async fn read<D: Device>(
 /// Writes four pieces of `buffer`.
 async fn write<D: Device>(
     device: &D,
-    (salt, op): Cut,
+    salt: u64,
     offset: u64,
     buffer: BufferRef<'_>,
     options: WriteOptions,
 ) -> Result<(), DeviceError> {
-    let [first, second, third] = cuts(salt, op, buffer.len());
+    let [first, second, third] = cuts(salt, offset, buffer.len());
     let (a, rest) = buffer.split_at(first);
     let (b, rest) = rest.split_at(second - first);
     let (c, d) = rest.split_at(third - second);
@@ -110,8 +108,8 @@ mod tests {
     #[test]
     fn cuts_are_in_order_and_anywhere() {
         let mut seen = [false; 9];
-        for op in 0..200 {
-            let cuts = cuts(7, op, 8);
+        for offset in 0..200 {
+            let cuts = cuts(7, offset, 8);
             assert!(cuts.is_sorted() && cuts[2] <= 8);
             cuts.iter().for_each(|&cut| seen[cut] = true);
         }

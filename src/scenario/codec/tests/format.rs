@@ -81,7 +81,7 @@ fn everything() -> Scenario {
         device,
         schedule: 10,
         salt: 11,
-        in_pieces: false,
+        in_pieces: true,
         steps,
         expect,
     }
@@ -89,8 +89,8 @@ fn everything() -> Scenario {
 
 fn repeated_writes() -> impl Iterator<Item = Step> {
     let write = |fua, data| Step::new(Op::Write { offset: 4096, length: 4096, fua, data });
-    let data = [Data::Zeros, Data::Pattern, Data::Sparse].into_iter();
-    data.flat_map(move |data| [write(false, data), write(true, data)])
+    let data = [Data::Zeros, Data::Pattern, Data::Sparse, Data::Zeroed, Data::Unmapped];
+    data.into_iter().flat_map(move |data| [write(false, data), write(true, data)])
 }
 
 /// The bytes, as hexadecimal digits: the header, and a line for each record.
