@@ -43,13 +43,18 @@ pub(super) async fn read_vectored<D: Device + ?Sized>(
     }
     let mut whole = memory(device.geometry(), buffers.iter().map(MutableBufferRef::len).sum())?;
     device.read(offset, whole.as_mut()).await?;
-    let mut rest = whole.as_slice();
+    scatter(whole.as_slice(), buffers);
+    Ok(())
+}
+
+/// Copies `whole` to the buffers, whose lengths add up to its length.
+pub(super) fn scatter(whole: &[u8], buffers: &mut [MutableBufferRef<'_>]) {
+    let mut rest = whole;
     for buffer in buffers {
         let (piece, behind) = rest.split_at(buffer.len());
         buffer.as_mut_slice().copy_from_slice(piece);
         rest = behind;
     }
-    Ok(())
 }
 
 pub(super) async fn write_vectored<D: Device + ?Sized>(
@@ -62,18 +67,23 @@ pub(super) async fn write_vectored<D: Device + ?Sized>(
         return device.write(offset, one, options).await;
     }
     let mut whole = memory(device.geometry(), buffers.iter().map(|buffer| buffer.len()).sum())?;
-    let mut rest = whole.as_mut_slice();
+    gather(buffers, whole.as_mut_slice());
+    device.write(offset, whole.as_ref(), options).await
+}
+
+/// Copies the buffers to `whole`, whose length their lengths add up to.
+pub(super) fn gather(buffers: &[BufferRef<'_>], whole: &mut [u8]) {
+    let mut rest = whole;
     for buffer in buffers {
         let (piece, behind) = rest.split_at_mut(buffer.len());
         piece.copy_from_slice(buffer.as_slice());
         rest = behind;
     }
-    device.write(offset, whole.as_ref(), options).await
 }
 
 /// Memory of its own for one transfer, aligned as direct I/O wants it. Not of the device's heap:
 /// whoever makes the request may hold all of that.
-fn memory(geometry: Geometry, size: usize) -> Result<Buffer, DeviceError> {
+pub(super) fn memory(geometry: Geometry, size: usize) -> Result<Buffer, DeviceError> {
     let block = geometry.block_size() as usize;
     let source = BufferSource::new(size.max(1).next_power_of_two().next_multiple_of(block));
     let requested = BufferAllocator::new(block, source).try_allocate(size);

@@ -1,6 +1,8 @@
 //! What a device can answer instead of `Ok`.
 
+use rustix::io::Errno;
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why a [`Device`](super::Device) refused or failed a request.
 ///
@@ -70,6 +72,93 @@ pub enum DeviceError {
     },
 }
 
+impl DeviceError {
+    /// The number of the error, as a system call would give it: that of the file where it had one,
+    /// else the one that says most nearly the same.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        let errno = match *self {
+            Self::Io { errno, .. } => return errno,
+            Self::Misaligned { .. }
+            | Self::OutOfRange { .. }
+            | Self::BufferTooLarge { .. }
+            | Self::Geometry(_) => Errno::INVAL,
+            Self::ReadOnly => Errno::ROFS,
+            Self::Closed => Errno::BADF,
+            Self::SyncFailed | Self::WriteZero | Self::UnexpectedEof => Errno::IO,
+            Self::Locked => Errno::AGAIN,
+        };
+        Some(errno.raw_os_error())
+    }
+}
+
+/// What the file answered is what comes out: with its errno, where it had one. Everything else
+/// keeps its sentence, and is the source of the error.
+impl From<DeviceError> for io::Error {
+    fn from(error: DeviceError) -> Self {
+        let kind = match error {
+            DeviceError::Io { errno: Some(errno), .. } => return Self::from_raw_os_error(errno),
+            DeviceError::Io { kind, errno: None } => kind,
+            DeviceError::WriteZero => io::ErrorKind::WriteZero,
+            DeviceError::UnexpectedEof => io::ErrorKind::UnexpectedEof,
+            DeviceError::ReadOnly => io::ErrorKind::ReadOnlyFilesystem,
+            DeviceError::Locked => io::ErrorKind::ResourceBusy,
+            DeviceError::Closed | DeviceError::SyncFailed => io::ErrorKind::Other,
+            DeviceError::Misaligned { .. }
+            | DeviceError::OutOfRange { .. }
+            | DeviceError::BufferTooLarge { .. }
+            | DeviceError::Geometry(_) => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Why a device could not be opened by name: one sentence, which begins with the path.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    reason: String,
+    error: DeviceError,
+}
+
+impl OpenError {
+    pub(super) fn new(path: &Path, error: DeviceError) -> Self {
+        let reason = match error {
+            DeviceError::Locked => "another program has it open, and has locked it".to_owned(),
+            DeviceError::Io { kind: io::ErrorKind::IsADirectory, .. } => {
+                "this is a directory, and no file or block special file".to_owned()
+            }
+            DeviceError::Io { kind: io::ErrorKind::InvalidInput, errno: None } => {
+                "this is neither a file nor a block special file".to_owned()
+            }
+            DeviceError::Io { kind, errno } => {
+                format!("it cannot be opened: {}", describe(kind, errno))
+            }
+            other => other.to_string(),
+        };
+        Self { path: path.to_owned(), reason, error }
+    }
+
+    /// What could not be opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error without the path.
+    #[must_use]
+    pub fn error(&self) -> DeviceError {
+        self.error
+    }
+}
+
+impl From<OpenError> for DeviceError {
+    fn from(error: OpenError) -> Self {
+        error.error
+    }
+}
+
 /// Why a [`Geometry`](super::Geometry) cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -94,6 +183,22 @@ pub enum GeometryError {
         block_size: u32,
         /// The impossible number of blocks.
         block_count: u64,
+    },
+    /// Direct I/O on the backing file is aligned to more than a block, or to no part of it.
+    #[error("block size {block_size} is no multiple of {alignment}, as direct I/O asks for")]
+    Alignment {
+        /// The block size, in bytes.
+        block_size: u32,
+        /// What the file asks for, in bytes.
+        alignment: u32,
+    },
+    /// The blocks of the transfer heap are smaller than direct I/O on the backing file asks for.
+    #[error("buffers at multiples of {heap} bytes are not at those of {alignment} for direct I/O")]
+    HeapAlignment {
+        /// What buffers are aligned to, in bytes.
+        heap: usize,
+        /// What the file asks for, in bytes.
+        alignment: u32,
     },
     /// The backing file does not hold a whole number of blocks, one at least.
     #[error(
@@ -126,6 +231,20 @@ fn describe(kind: io::ErrorKind, errno: Option<i32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_become_those_of_the_standard_library() {
+        let full = io::Error::from(DeviceError::from(io::Error::from_raw_os_error(28)));
+        assert_eq!(full.raw_os_error(), Some(28));
+        let unsupported = DeviceError::from(io::Error::from(io::ErrorKind::Unsupported));
+        assert_eq!(io::Error::from(unsupported).kind(), io::ErrorKind::Unsupported);
+        let refused = io::Error::from(DeviceError::ReadOnly);
+        assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+        let source = refused.get_ref().and_then(|it| it.downcast_ref::<DeviceError>());
+        assert_eq!(source, Some(&DeviceError::ReadOnly));
+        assert_eq!(DeviceError::ReadOnly.errno(), Some(30));
+        assert_eq!(DeviceError::from(io::Error::from_raw_os_error(28)).errno(), Some(28));
+    }
 
     #[test]
     fn errors_keep_their_errno_and_say_it() {

@@ -1,13 +1,13 @@
 //! The real device: blocks kept in a file.
 
 use super::in_flight::{InFlight, Request};
-use super::options::Heap;
 use super::{
-    BufferAllocator, BufferFuture, BufferRef, BufferSource, Device, DeviceError, DeviceOptions,
-    Geometry, MutableBufferRef, SyncLatch, TrimMode, WriteOptions, ZeroOptions, defaults,
+    BufferAllocator, BufferFuture, BufferRef, Device, DeviceError, Geometry, MutableBufferRef,
+    SyncLatch, TrimMode, WriteOptions, ZeroOptions, defaults,
 };
-use crate::file::{BackingFile, MOST_PIECES};
+use crate::file::BackingFile;
 use clear::Lacks;
+use opening::Shape;
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
@@ -17,6 +17,7 @@ use std::slice;
 use std::sync::{Arc, OnceLock};
 
 mod clear;
+mod opening;
 mod transfer;
 
 /// "Invalid argument" of Linux: a file of which no hole can be asked for.
@@ -32,7 +33,9 @@ const EINVAL: i32 = 22;
 /// See [`Device`] for an example, and [`FileBackedDevice::open`] for files by name.
 pub struct FileBackedDevice<F: BackingFile = File> {
     file: Arc<F>,
-    geometry: Geometry,
+    shape: Shape,
+    /// What offsets, lengths and memory of transfers are aligned to, in bytes: 1, or for direct I/O.
+    alignment: u32,
     read_only: bool,
     trim: TrimMode,
     /// Every write is one with FUA.
@@ -50,115 +53,7 @@ pub struct FileBackedDevice<F: BackingFile = File> {
     syncs: SyncLatch,
 }
 
-impl FileBackedDevice<File> {
-    /// Opens the file or block special file at `path`, and locks it against other openers:
-    /// exclusively, or shared where read-only.
-    ///
-    /// ```no_run
-    /// use blocktwin::device::{DeviceOptions, FileBackedDevice};
-    ///
-    /// let device = FileBackedDevice::open("disk.img", DeviceOptions::new(4096))?;
-    /// # Ok::<(), blocktwin::device::DeviceError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceError::Io`] where `path` cannot be opened or is neither a file nor a block special
-    /// file, [`DeviceError::Locked`] where another opener holds it, [`DeviceError::Geometry`] where
-    /// its size does not fit.
-    pub fn open(
-        path: impl AsRef<std::path::Path>,
-        options: DeviceOptions,
-    ) -> Result<Self, DeviceError> {
-        Self::open_with(path, options, Ok)
-    }
-}
-
 impl<F: BackingFile> FileBackedDevice<F> {
-    /// As [`open`](FileBackedDevice::open), with a file that `make` makes of the opened one: one
-    /// whose calls are made by a thread pool, for example.
-    ///
-    /// # Errors
-    ///
-    /// As `open`, and what `make` answers.
-    pub fn open_with(
-        path: impl AsRef<std::path::Path>,
-        options: DeviceOptions,
-        make: impl FnOnce(File) -> io::Result<F>,
-    ) -> Result<Self, DeviceError> {
-        let file = super::open::lock_file(path.as_ref(), options.read_only)?;
-        let length = crate::file::system::length(&file)?;
-        Self::build(make(file)?, options, length)
-    }
-
-    /// A device as large as `file`, in blocks of `block_size` bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceError::Io`] where the length of the file cannot be had, [`DeviceError::Geometry`]
-    /// where it is not a whole number of blocks.
-    pub async fn new(file: F, block_size: u32) -> Result<Self, DeviceError> {
-        Self::with_options(file, DeviceOptions::new(block_size)).await
-    }
-
-    /// A device of `block_count` blocks of `block_size` bytes, whether `file` is as long or not.
-    ///
-    /// # Errors
-    ///
-    /// [`DeviceError::Geometry`] where there can be no such device.
-    pub fn new_with_block_count(
-        file: F,
-        block_size: u32,
-        block_count: u64,
-    ) -> Result<Self, DeviceError> {
-        // With the size given, the length of the file is of no interest.
-        Self::build(file, DeviceOptions::new(block_size).block_count(block_count), 0)
-    }
-
-    /// A device over `file`, as `options` say. Takes no lock.
-    ///
-    /// # Errors
-    ///
-    /// As [`new`](Self::new).
-    pub async fn with_options(file: F, options: DeviceOptions) -> Result<Self, DeviceError> {
-        let length = loop {
-            match file.len().await {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                length => break length?,
-            }
-        };
-        Self::build(file, options, length)
-    }
-
-    fn build(file: F, options: DeviceOptions, file_length: u64) -> Result<Self, DeviceError> {
-        let (sector_size, block_size) = (options.sector_size, options.block_size);
-        let geometry = match options.block_count {
-            Some(block_count) => Geometry::new(sector_size, block_size, block_count)?,
-            None => Geometry::of_file(sector_size, block_size, file_length)?,
-        };
-        let buffers = match options.heap {
-            Heap::Shared(allocator) => allocator,
-            Heap::Own(bytes) => {
-                let block_size = block_size as usize;
-                let source = BufferSource::new(bytes.next_multiple_of(block_size).max(block_size));
-                BufferAllocator::new(block_size, source)
-            }
-        };
-        Ok(Self {
-            file: Arc::new(file),
-            geometry,
-            read_only: options.read_only,
-            trim: options.trim,
-            write_through: options.write_through,
-            lacks: Lacks::default(),
-            may_end_early: options.block_count.is_some(),
-            buffers,
-            in_flight: InFlight::default(),
-            closing_sync: OnceLock::new(),
-            syncs: SyncLatch::default(),
-        })
-    }
-
     /// The file beneath the device.
     pub fn file(&self) -> &F {
         &self.file
@@ -180,10 +75,11 @@ impl<F: BackingFile> FileBackedDevice<F> {
         length: u64,
     ) -> Result<(Request<'_>, Range<u64>), DeviceError> {
         let request = self.in_flight.begin()?;
-        let range = self.geometry.check(offset, length)?;
+        let range = self.shape.geometry().check(offset, length)?;
         if self.read_only {
             return Err(DeviceError::ReadOnly);
         }
+        self.shape.check()?;
         self.syncs.check()?;
         Ok((request, range))
     }
@@ -210,7 +106,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
 
 impl<F: BackingFile> Device for FileBackedDevice<F> {
     fn geometry(&self) -> Geometry {
-        self.geometry
+        self.shape.geometry()
     }
 
     fn is_read_only(&self) -> bool {
@@ -223,8 +119,8 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
         let _request = self.in_flight.begin()?;
-        let range = self.geometry.check(offset, buffer.len() as u64)?;
-        self.read_all(range.start, slice::from_mut(&mut buffer)).await
+        let range = self.shape.geometry().check(offset, buffer.len() as u64)?;
+        self.read_aligned(range.start, slice::from_mut(&mut buffer)).await
     }
 
     async fn read_vectored(
@@ -232,13 +128,10 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         offset: u64,
         buffers: &mut [MutableBufferRef<'_>],
     ) -> Result<(), DeviceError> {
-        if buffers.len() > MOST_PIECES {
-            return defaults::read_vectored(self, offset, buffers).await;
-        }
         let _request = self.in_flight.begin()?;
         let length: usize = buffers.iter().map(MutableBufferRef::len).sum();
-        let range = self.geometry.check(offset, length as u64)?;
-        self.read_all(range.start, buffers).await
+        let range = self.shape.geometry().check(offset, length as u64)?;
+        self.read_aligned(range.start, buffers).await
     }
 
     async fn write(
@@ -248,7 +141,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         options: WriteOptions,
     ) -> Result<(), DeviceError> {
         let (_request, range) = self.begin_change(offset, buffer.len() as u64)?;
-        self.write_all(range.start, slice::from_ref(&buffer)).await?;
+        self.write_aligned(range.start, slice::from_ref(&buffer)).await?;
         self.end_change(&range, options.fua).await
     }
 
@@ -258,12 +151,9 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         buffers: &[BufferRef<'_>],
         options: WriteOptions,
     ) -> Result<(), DeviceError> {
-        if buffers.len() > MOST_PIECES {
-            return defaults::write_vectored(self, offset, buffers, options).await;
-        }
         let length: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         let (_request, range) = self.begin_change(offset, length as u64)?;
-        self.write_all(range.start, buffers).await?;
+        self.write_aligned(range.start, buffers).await?;
         self.end_change(&range, options.fua).await
     }
 
@@ -304,7 +194,9 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, DeviceError> {
         let _request = self.in_flight.begin()?;
-        let Some(all) = defaults::next_data(self.geometry, offset)? else { return Ok(None) };
+        let Some(all) = defaults::next_data(self.shape.geometry(), offset)? else {
+            return Ok(None);
+        };
         let found = loop {
             match self.file.next_data(all.start).await {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -316,7 +208,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
                 found => break found?,
             }
         };
-        let block = u64::from(self.geometry.block_size());
+        let block = u64::from(self.shape.geometry().block_size());
         let whole = |data: Range<u64>| {
             let start = (data.start - data.start % block).max(all.start);
             start..data.end.checked_next_multiple_of(block).unwrap_or(all.end).min(all.end)
@@ -344,7 +236,7 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 impl<F: BackingFile> fmt::Debug for FileBackedDevice<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileBackedDevice")
-            .field("geometry", &self.geometry)
+            .field("geometry", &self.shape.geometry())
             .field("read_only", &self.read_only)
             .field("trim", &self.trim)
             .field("closed", &self.in_flight.is_closed())

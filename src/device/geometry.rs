@@ -19,6 +19,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     sector_size: u32,
+    physical_sector_size: u32,
     block_size: u32,
     block_count: u64,
 }
@@ -41,7 +42,19 @@ impl Geometry {
         if size.is_none_or(|size| i64::try_from(size).is_err()) {
             return Err(GeometryError::TooLarge { block_size, block_count });
         }
-        Ok(Self { sector_size, block_size, block_count })
+        Ok(Self { sector_size, physical_sector_size: sector_size, block_size, block_count })
+    }
+
+    /// The same with another number of blocks, which has to be one that can be.
+    #[inline]
+    pub(super) fn with_block_count(self, block_count: u64) -> Self {
+        Self { block_count, ..self }
+    }
+
+    /// The same with physical sectors of so many bytes, at least a sector.
+    #[must_use]
+    pub fn with_physical_sectors(self, size: u32) -> Self {
+        Self { physical_sector_size: size.max(self.sector_size), ..self }
     }
 
     /// The geometry of a device that fills a file of `file_length` bytes.
@@ -67,6 +80,12 @@ impl Geometry {
     /// The unit of atomicity, in bytes: 512 or 4096.
     pub fn sector_size(&self) -> u32 {
         self.sector_size
+    }
+
+    /// What the medium reads and writes at once, in bytes, as it says itself: a hint, to which a
+    /// guest may align its requests. A sector where nobody says.
+    pub fn physical_sector_size(&self) -> u32 {
+        self.physical_sector_size
     }
 
     /// What offsets and lengths are multiples of, in bytes.

@@ -99,10 +99,10 @@ mod tests;
 pub use allocator::{BufferAllocator, BufferFuture};
 pub use buffer::{Buffer, BufferRef, MutableBufferRef};
 pub use dynamic::DynDevice;
-pub use error::{DeviceError, GeometryError};
+pub use error::{DeviceError, GeometryError, OpenError};
 pub use file_backed::FileBackedDevice;
 pub use geometry::Geometry;
-pub use options::{DeviceOptions, TrimMode, WriteOptions, ZeroOptions};
+pub use options::{DeviceOptions, OddEnd, TrimMode, WriteOptions, ZeroOptions};
 pub use source::BufferSource;
 pub use sync_latch::SyncLatch;
 

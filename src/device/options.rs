@@ -37,6 +37,19 @@ pub enum TrimMode {
     Ignore,
 }
 
+/// What becomes of a file whose end is inside a block, where the device is as large as its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OddEnd {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The device ends before that block.
+    RoundDown,
+    /// The device ends behind that block, of which the file has no more than the start. What is
+    /// missing reads as zeros, and a write of the block makes the file as long.
+    RoundUp,
+}
+
 /// How a [`FileBackedDevice`](super::FileBackedDevice) is opened.
 ///
 /// ```
@@ -52,6 +65,8 @@ pub struct DeviceOptions {
     pub(super) read_only: bool,
     pub(super) trim: TrimMode,
     pub(super) write_through: bool,
+    pub(super) direct: bool,
+    pub(super) odd_end: OddEnd,
     pub(super) heap: Heap,
 }
 
@@ -78,11 +93,14 @@ impl DeviceOptions {
             read_only: false,
             trim: TrimMode::default(),
             write_through: false,
+            direct: false,
+            odd_end: OddEnd::default(),
             heap: Heap::Own(Self::DEFAULT_TRANSFER_HEAP),
         }
     }
 
-    /// The size of a sector in bytes: what the medium beneath the file writes as a whole.
+    /// The size of a sector in bytes: what the medium beneath the file writes as a whole. It is more
+    /// where a block special file that is opened by name has larger ones.
     #[must_use]
     pub fn sector_size(mut self, sector_size: u32) -> Self {
         self.sector_size = sector_size;
@@ -116,6 +134,22 @@ impl DeviceOptions {
     #[must_use]
     pub fn write_through(mut self, write_through: bool) -> Self {
         self.write_through = write_through;
+        self
+    }
+
+    /// A file that is opened by name is opened for direct I/O (`O_DIRECT`), past the page cache. What
+    /// it has to be aligned to it says itself; the block size has to be a multiple. Buffers of the
+    /// device's heap are aligned, and other memory is copied.
+    #[must_use]
+    pub fn direct(mut self, direct: bool) -> Self {
+        self.direct = direct;
+        self
+    }
+
+    /// What becomes of a file whose end is inside a block.
+    #[must_use]
+    pub fn odd_end(mut self, odd_end: OddEnd) -> Self {
+        self.odd_end = odd_end;
         self
     }
 

@@ -2,6 +2,7 @@
 
 mod close;
 mod open;
+mod opening;
 mod pointers;
 mod requests;
 mod script;

@@ -107,3 +107,17 @@ pub(crate) fn alignment(file: &File) -> io::Result<u32> {
 pub(crate) fn alignment(_: &File) -> io::Result<u32> {
     Ok(1)
 }
+
+/// The logical and the physical sectors of a block special file, in bytes.
+#[cfg(target_os = "linux")]
+pub(crate) fn sector_sizes(file: &File) -> io::Result<Option<(u32, u32)>> {
+    if !file.metadata()?.file_type().is_block_device() {
+        return Ok(None);
+    }
+    Ok(Some((rustix::fs::ioctl_blksszget(file)?, rustix::fs::ioctl_blkpbszget(file)?)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sector_sizes(_: &File) -> io::Result<Option<(u32, u32)>> {
+    Ok(None)
+}

@@ -207,7 +207,7 @@ fn a_device_opens_closes_and_opens_again<F: BackingFile>(make: Make<F>) {
         let options = DeviceOptions::new(4096);
         let device = FileBackedDevice::open_with(&named, options.clone(), make).unwrap();
         let again = FileBackedDevice::open_with(&named, options, make);
-        assert!(matches!(again, Err(DeviceError::Locked)));
+        assert!(matches!(again, Err(error) if error.error() == DeviceError::Locked));
         block_on(async {
             let mut buffer = device.allocate_buffer(8192).await.unwrap();
             buffer.as_mut_slice().fill(byte);

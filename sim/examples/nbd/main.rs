@@ -17,7 +17,7 @@ mod server;
 mod socket;
 mod transmission;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use blocktwin::device::{DeviceOptions, FileBackedDevice};
 use blocktwin::file::BackingFile;
 use clap::{Parser, ValueEnum};
@@ -82,13 +82,8 @@ fn block_size(text: &str) -> Result<u32, String> {
 }
 
 impl Arguments {
-    fn options(&self) -> anyhow::Result<DeviceOptions> {
-        let options = DeviceOptions::new(self.block_size).read_only(self.read_only);
-        if self.direct {
-            // Once a device can be opened so, this is `Ok(options.direct(true))`.
-            bail!("--direct: devices cannot be opened for direct I/O yet");
-        }
-        Ok(options)
+    fn options(&self) -> DeviceOptions {
+        DeviceOptions::new(self.block_size).read_only(self.read_only).direct(self.direct)
     }
 
     fn runtime(&self) -> io::Result<tokio::runtime::Runtime> {
@@ -105,7 +100,7 @@ impl Arguments {
         &self,
         make: impl FnOnce(File) -> io::Result<F>,
     ) -> anyhow::Result<()> {
-        let options = self.options()?;
+        let options = self.options();
         // Within the runtime, as a file may want one.
         self.runtime()?.block_on(async {
             let device = FileBackedDevice::open_with(&self.image, options, make)

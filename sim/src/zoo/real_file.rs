@@ -83,6 +83,6 @@ fn by_name(file: &File, options: DeviceOptions) -> Result<DynDevice, DeviceError
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     let device = FileBackedDevice::open(&name, options.clone())?;
     let again = FileBackedDevice::open(&name, options.read_only(false));
-    assert_eq!(again.err(), Some(DeviceError::Locked), "opened twice");
+    assert_eq!(again.err().map(|it| it.error()), Some(DeviceError::Locked), "opened twice");
     Ok(DynDevice::new(device))
 }

@@ -1,11 +1,12 @@
 //! Reads and writes, to their end or to the first error.
 
 use super::{DeviceError, FileBackedDevice};
-use crate::device::{BufferRef, MutableBufferRef};
-use crate::file::BackingFile;
+use crate::device::{BufferRef, MutableBufferRef, defaults};
+use crate::file::{BackingFile, MOST_PIECES};
 use smallvec::SmallVec;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::ops::Range;
+use std::slice;
 
 /// How often in a row a write may stop inside the same sector, or be told to try again (`EAGAIN`).
 /// A signal or a full disk does it once; a limit inside the sector (`RLIMIT_FSIZE`) for ever.
@@ -15,18 +16,77 @@ const STUCK_LIMIT: u32 = 16;
 const FEW: usize = 8;
 
 impl<F: BackingFile> FileBackedDevice<F> {
+    /// Fills `buffers`, one behind the other, from `offset` on. Where the kernel would not take
+    /// their memory, by a read into other memory.
+    #[inline]
+    pub(super) async fn read_aligned(
+        &self,
+        offset: u64,
+        buffers: &mut [MutableBufferRef<'_>],
+    ) -> Result<(), DeviceError> {
+        if buffers.len() <= MOST_PIECES && self.takes(buffers.iter().map(|it| it.as_slice())) {
+            return self.read_all(offset, buffers).await;
+        }
+        let length = buffers.iter().map(MutableBufferRef::len).sum();
+        let mut whole = defaults::memory(self.shape.geometry(), length)?;
+        self.read_all(offset, slice::from_mut(&mut whole.as_mut())).await?;
+        defaults::scatter(whole.as_slice(), buffers);
+        Ok(())
+    }
+
+    /// Writes all of `data` at `offset`. Where the kernel would not take its memory, from a copy.
+    #[inline]
+    pub(super) async fn write_aligned(
+        &self,
+        offset: u64,
+        data: &[BufferRef<'_>],
+    ) -> Result<(), DeviceError> {
+        if data.len() <= MOST_PIECES && self.takes(data.iter().map(|it| it.as_slice())) {
+            return self.write_all(offset, data).await;
+        }
+        let length = data.iter().map(|buffer| buffer.len()).sum();
+        let mut whole = defaults::memory(self.shape.geometry(), length)?;
+        defaults::gather(data, whole.as_mut_slice());
+        self.write_all(offset, slice::from_ref(&whole.as_ref())).await
+    }
+
+    /// Whether the kernel takes these pieces of memory, as far as their alignment goes.
+    #[inline]
+    fn takes<'a>(&self, mut pieces: impl Iterator<Item = &'a [u8]>) -> bool {
+        let alignment = self.alignment as usize;
+        let fits = |piece: &[u8]| {
+            piece.len().is_multiple_of(alignment) && piece.as_ptr().addr().is_multiple_of(alignment)
+        };
+        alignment == 1 || pieces.all(fits)
+    }
+
+    /// Where a transfer goes on that has stopped after `done` bytes: at an aligned place.
+    #[inline]
+    fn aligned(&self, done: usize) -> usize {
+        done - done % self.alignment as usize
+    }
+
     /// Fills `buffers`, one behind the other, from `offset` on.
-    pub(super) async fn read_all(
+    async fn read_all(
         &self,
         offset: u64,
         buffers: &mut [MutableBufferRef<'_>],
     ) -> Result<(), DeviceError> {
         let length = buffers.iter().map(MutableBufferRef::len).sum();
-        let mut done = 0;
+        let (mut done, mut stuck) = (0, 0);
         while done < length {
             match self.read_rest(offset, buffers, done).await {
                 Ok(0) => return self.end_early(buffers, done),
-                Ok(count) => done += counted(count, length - done)?,
+                Ok(count) => {
+                    let end = done + counted(count, length - done)?;
+                    let next = if end == length { end } else { self.aligned(end) };
+                    stuck = if next > done { 0 } else { stuck + 1 };
+                    if stuck > STUCK_LIMIT {
+                        // An end of the file that direct I/O cannot read up to.
+                        return Err(DeviceError::UnexpectedEof);
+                    }
+                    done = next;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -68,7 +128,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
         offset: u64,
         data: &[BufferRef<'_>],
     ) -> Result<(), DeviceError> {
-        let sector = self.geometry.sector_size() as usize;
+        let sector = self.shape.geometry().sector_size() as usize;
         let length = data.iter().map(|buffer| buffer.len()).sum();
         let (mut done, mut cut, mut stuck) = (0, false, 0);
         let failure = loop {
@@ -125,6 +185,9 @@ impl<F: BackingFile> FileBackedDevice<F> {
         data: &[BufferRef<'_>],
         rest: Range<usize>,
     ) -> DeviceError {
+        if self.aligned(rest.start) != rest.start {
+            return DeviceError::WriteZero;
+        }
         match self.write_part(offset, data, rest).await {
             Ok(_) => DeviceError::WriteZero,
             Err(error) => error.into(),

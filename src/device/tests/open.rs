@@ -15,17 +15,17 @@ use tempfile::{NamedTempFile, TempDir};
 static FORKING: RwLock<()> = RwLock::new(());
 
 /// While this lives, no test of this process starts a program.
-fn no_forks() -> RwLockReadGuard<'static, ()> {
+pub(super) fn no_forks() -> RwLockReadGuard<'static, ()> {
     FORKING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs a program to its end.
-fn run(command: &mut Command) -> std::io::Result<Output> {
+pub(super) fn run(command: &mut Command) -> std::io::Result<Output> {
     let _alone = FORKING.write().unwrap_or_else(PoisonError::into_inner);
     command.output()
 }
 
-fn image(length: usize) -> NamedTempFile {
+pub(super) fn image(length: usize) -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(length as u64).unwrap();
     file
@@ -33,7 +33,7 @@ fn image(length: usize) -> NamedTempFile {
 
 fn open(path: impl AsRef<Path>, read_only: bool) -> Result<FileBackedDevice, DeviceError> {
     let options = DeviceOptions::new(BLOCK).transfer_heap(1 << 16);
-    FileBackedDevice::open(path, options.read_only(read_only))
+    Ok(FileBackedDevice::open(path, options.read_only(read_only))?)
 }
 
 #[track_caller]
@@ -122,16 +122,18 @@ fn an_empty_file_can_hold_a_device_of_a_given_size() {
 }
 
 /// A block special file over a file, until it is dropped.
-struct LoopDevice {
-    path: PathBuf,
+pub(super) struct LoopDevice {
+    pub(super) path: PathBuf,
     _image: NamedTempFile,
 }
 
 impl LoopDevice {
     /// Or why there can be none on this machine.
-    fn attach(length: usize) -> Result<Self, String> {
+    fn attach(length: usize, sector: u32) -> Result<Self, String> {
         let image = image(length);
-        let output = run(Command::new("losetup").args(["--find", "--show"]).arg(image.path()));
+        let sector = format!("--sector-size={sector}");
+        let mut losetup = Command::new("losetup");
+        let output = run(losetup.args(["--find", "--show", &sector]).arg(image.path()));
         let output = output.map_err(|error| format!("losetup: {error}"))?;
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
@@ -149,8 +151,8 @@ impl Drop for LoopDevice {
 }
 
 /// A loop device, or `None` with the reason in the output of the test.
-fn loop_device(length: usize) -> Option<LoopDevice> {
-    let attached = LoopDevice::attach(length).and_then(|it| match File::open(&it.path) {
+pub(super) fn loop_device(length: usize, sector: u32) -> Option<LoopDevice> {
+    let attached = LoopDevice::attach(length, sector).and_then(|it| match File::open(&it.path) {
         Ok(_) => Ok(it),
         Err(error) => Err(format!("{}: {error}", it.path.display())),
     });
@@ -160,7 +162,7 @@ fn loop_device(length: usize) -> Option<LoopDevice> {
 #[test]
 fn a_block_special_file_is_a_device_of_its_capacity() {
     const CAPACITY: usize = 1 << 20;
-    let Some(special) = loop_device(CAPACITY) else { return };
+    let Some(special) = loop_device(CAPACITY, 512) else { return };
     let options = DeviceOptions::new(4096).trim(TrimMode::PunchHole);
     let device = FileBackedDevice::open(&special.path, options).unwrap();
     assert_eq!(device.geometry(), Geometry::new(512, 4096, 256).unwrap());
@@ -174,7 +176,7 @@ fn a_block_special_file_is_a_device_of_its_capacity() {
 
 #[test]
 fn a_block_special_file_has_one_writer_too() {
-    let Some(special) = loop_device(SIZE) else { return };
+    let Some(special) = loop_device(SIZE, 512) else { return };
     // Gone before the loop device is detached, which starts a program.
     let _no_forks = no_forks();
     let writer = open(&special.path, false).unwrap();
