@@ -116,7 +116,7 @@ impl Arguments {
 
     #[cfg(not(feature = "blocking"))]
     fn serve_pool(&self) -> anyhow::Result<()> {
-        bail!("--io pool: built without feature blocking")
+        anyhow::bail!("--io pool: built without feature blocking")
     }
 
     #[cfg(feature = "io-uring")]
@@ -126,7 +126,7 @@ impl Arguments {
 
     #[cfg(not(feature = "io-uring"))]
     fn serve_ring(&self) -> anyhow::Result<()> {
-        bail!("--io ring: built without feature io-uring")
+        anyhow::bail!("--io ring: built without feature io-uring")
     }
 }
 

@@ -8,7 +8,6 @@ use crate::device::{
 };
 use crate::file::BackingFile;
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -233,13 +232,11 @@ impl<F: BackingFile> FileBackedDevice<F> {
 }
 
 /// The length of a file, whatever signals come.
-fn length_of<F: BackingFile>(file: &F) -> impl Future<Output = io::Result<u64>> + Send {
-    async move {
-        loop {
-            match file.len().await {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                length => return length,
-            }
+async fn length_of<F: BackingFile>(file: &F) -> io::Result<u64> {
+    loop {
+        match file.len().await {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            length => return length,
         }
     }
 }

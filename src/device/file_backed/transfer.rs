@@ -24,7 +24,9 @@ impl<F: BackingFile> FileBackedDevice<F> {
         offset: u64,
         buffers: &mut [MutableBufferRef<'_>],
     ) -> Result<(), DeviceError> {
-        if buffers.len() <= MOST_PIECES && self.takes(buffers.iter().map(|it| it.as_slice())) {
+        if buffers.len() <= MOST_PIECES
+            && self.takes(buffers.iter().map(MutableBufferRef::as_slice))
+        {
             return self.read_all(offset, buffers).await;
         }
         let length = buffers.iter().map(MutableBufferRef::len).sum();
