@@ -34,7 +34,7 @@ const EINVAL: i32 = 22;
 pub struct FileBackedDevice<F: BackingFile = File> {
     file: Arc<F>,
     shape: Shape,
-    /// What offsets, lengths and memory of transfers are aligned to, in bytes: 1, or for direct I/O.
+    /// What transfers and their memory are aligned to, in bytes; 1 without direct I/O.
     alignment: u32,
     read_only: bool,
     trim: TrimMode,

@@ -63,9 +63,9 @@ pub(super) fn open(path: &Path, options: &DeviceOptions) -> Result<File, DeviceE
     Ok(file)
 }
 
-/// Locks the file against other openers: exclusively, or shared where read-only. There are two locks
-/// that know nothing of each other, for the programs that know only one: `flock(2)`, and those of
-/// the open file description (`F_OFD_SETLK`), which QEMU looks at. Both end with the last
+/// Locks the file against other openers: exclusively, or shared where read-only. There are two
+/// locks that know nothing of each other, for the programs that know only one: `flock(2)`, and
+/// those of the open file description (`F_OFD_SETLK`), which QEMU looks at. Both end with the last
 /// descriptor of this opening.
 pub(super) fn lock(file: &File, read_only: bool) -> Result<(), DeviceError> {
     match if read_only { file.try_lock_shared() } else { file.try_lock() } {

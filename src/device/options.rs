@@ -99,8 +99,8 @@ impl DeviceOptions {
         }
     }
 
-    /// The size of a sector in bytes: what the medium beneath the file writes as a whole. It is more
-    /// where a block special file that is opened by name has larger ones.
+    /// The size of a sector in bytes: what the medium beneath the file writes as a whole. It is
+    /// more where a block special file that is opened by name has larger ones.
     #[must_use]
     pub fn sector_size(mut self, sector_size: u32) -> Self {
         self.sector_size = sector_size;
@@ -137,9 +137,9 @@ impl DeviceOptions {
         self
     }
 
-    /// A file that is opened by name is opened for direct I/O (`O_DIRECT`), past the page cache. What
-    /// it has to be aligned to it says itself; the block size has to be a multiple. Buffers of the
-    /// device's heap are aligned, and other memory is copied.
+    /// A file that is opened by name is opened for direct I/O (`O_DIRECT`), past the page cache.
+    /// What it has to be aligned to it says itself; the block size has to be a multiple. Buffers of
+    /// the device's heap are aligned, and other memory is copied.
     #[must_use]
     pub fn direct(mut self, direct: bool) -> Self {
         self.direct = direct;

@@ -94,8 +94,8 @@ impl FileBackedDevice<File> {
     ///
     /// # Errors
     ///
-    /// With the path: [`DeviceError::Io`] where it cannot be opened or is neither a file nor a block
-    /// special file, [`DeviceError::Locked`] where another opener holds it,
+    /// With the path: [`DeviceError::Io`] where it cannot be opened or is neither a file nor a
+    /// block special file, [`DeviceError::Locked`] where another opener holds it,
     /// [`DeviceError::Geometry`] where its size, sectors or alignment do not fit.
     pub fn open(path: impl AsRef<Path>, options: DeviceOptions) -> Result<Self, OpenError> {
         Self::open_with(path, options, Ok)
