@@ -30,20 +30,6 @@ fn everything() -> Scenario {
         FaultKind::StaleRead,
         FaultKind::LatentSector(1),
     ];
-    let policies = [
-        CrashPolicy::All,
-        CrashPolicy::None,
-        CrashPolicy::Random(1),
-        CrashPolicy::Runs(2),
-        CrashPolicy::NewestKept,
-        CrashPolicy::NewestLost,
-        CrashPolicy::OneKept(3),
-        CrashPolicy::OneLost(4),
-        CrashPolicy::Mask(u64::MAX),
-        CrashPolicy::TornBytes(5),
-        CrashPolicy::Garbage(6),
-        CrashPolicy::Unreadable(7),
-    ];
     let ops = [
         Op::Read { offset: 4096, length: 8192 },
         Op::write(16 << 40, 4096),
@@ -55,7 +41,8 @@ fn everything() -> Scenario {
         Op::Reopen,
     ];
     let mut steps: Vec<Step> = ops.map(Step::new).into();
-    steps.extend(policies.map(|it| Step::new(Op::Crash(it))).into_iter().chain(repeated_writes()));
+    steps
+        .extend(policies().map(|it| Step::new(Op::Crash(it))).into_iter().chain(repeated_writes()));
     for (step, chunk) in steps.iter_mut().zip(kinds.chunks(4)) {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
@@ -85,6 +72,23 @@ fn everything() -> Scenario {
         steps,
         expect,
     }
+}
+
+fn policies() -> [CrashPolicy; 12] {
+    [
+        CrashPolicy::All,
+        CrashPolicy::None,
+        CrashPolicy::Random(1),
+        CrashPolicy::Runs(2),
+        CrashPolicy::NewestKept,
+        CrashPolicy::NewestLost,
+        CrashPolicy::OneKept(3),
+        CrashPolicy::OneLost(4),
+        CrashPolicy::Mask(u64::MAX),
+        CrashPolicy::TornBytes(5),
+        CrashPolicy::Garbage(6),
+        CrashPolicy::Unreadable(7),
+    ]
 }
 
 fn repeated_writes() -> impl Iterator<Item = Step> {
