@@ -58,6 +58,9 @@ impl Swarm {
         }
         swarm.crashes = 0;
         swarm.kinds.retain(|draft| !matches!(draft, Draft::SyncFailed | Draft::WritebackFailed));
+        if swarm.kinds.is_empty() {
+            swarm.faults = 0;
+        }
         swarm
     }
 }

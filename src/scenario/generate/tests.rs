@@ -42,6 +42,18 @@ fn a_request_that_is_meant_to_be_bad_is_bad() {
     }
 }
 
+/// A campaign of a million scenarios of each legal device has met one such.
+#[test]
+fn a_swarm_of_nothing_but_failed_syncs_has_no_faults_while_the_device_stays_open() {
+    let mut found = 0;
+    for (mut generator, mut swarm, device) in generators().take(200) {
+        swarm.kinds = vec![Draft::SyncFailed];
+        (swarm.steps, swarm.open_for, swarm.faults) = (100, 90, 1024);
+        found += generator.steps(&swarm, &device).len();
+    }
+    assert_eq!(found, 20_000);
+}
+
 #[test]
 fn what_a_swarm_leaves_out_does_not_occur() {
     let mut left_out = 0;
