@@ -37,11 +37,8 @@ const ENTRIES: u32 = 256;
 /// How many operations there may be: with the one that ends the ring, they fit the queue.
 const SLOTS: u32 = ENTRIES - 1;
 
-/// For how many completions the thread waits a moment, at most.
-const MOST_TOGETHER: usize = 16;
-
 /// The longest that a completion waits for others, in microseconds.
-const MOMENT: u32 = 50;
+const MOMENT: u32 = 100;
 
 /// Marks the completion that only wakes the thread.
 const NO_SLOT: u64 = u64::MAX;
@@ -239,13 +236,15 @@ impl Ring {
         }
     }
 
-    /// Waits for a completion, and a moment for more of them: where many operations are under way,
-    /// a change of thread for each would cost more than the operation itself.
+    /// Waits for a completion, and a moment for others: half of those under way. Where the kernel
+    /// hands operations to threads of its own, they end one by one, and a change of thread for each
+    /// costs more than the operation. After that moment any completion ends the wait.
     fn wait(&self) -> io::Result<usize> {
-        let want = (self.state().slots.in_kernel() / 2).clamp(1, MOST_TOGETHER);
+        let want = self.state().slots.in_kernel() / 2;
+        // One wait does both since Linux 6.12.
         if want > 1 && self.uring.params().is_feature_min_timeout() {
-            let arguments = SubmitArgs::new().min_wait_usec(MOMENT);
-            return self.uring.submitter().submit_with_args(want, &arguments);
+            let moment = SubmitArgs::new().min_wait_usec(MOMENT);
+            return self.uring.submitter().submit_with_args(want, &moment);
         }
         self.uring.submit_and_wait(1)
     }
