@@ -28,7 +28,7 @@ struct Args {
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Seconds that every column has for a row.
-    #[arg(long, default_value_t = 0.6, value_parser = parse_seconds)]
+    #[arg(long, default_value_t = 0.4, value_parser = parse_seconds)]
     seconds_per_cell: f64,
     /// All patterns, sizes and depths.
     #[arg(long)]
