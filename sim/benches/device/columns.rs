@@ -7,6 +7,7 @@ use blocktwin::device::{
 };
 use blocktwin::file::BackingFile;
 use futures::executor::block_on;
+#[cfg(any(feature = "blocking", feature = "io-uring"))]
 use futures::stream::{FuturesUnordered, StreamExt};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
