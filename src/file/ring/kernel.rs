@@ -21,7 +21,7 @@ use super::slab::{Memory, PIECE, Slab};
 use super::slots::{Leftovers, Operation, Slots};
 use crate::file::memory::Block;
 use crate::file::orphans::Orphans;
-use io_uring::types::{Fixed, FsyncFlags};
+use io_uring::types::{Fixed, FsyncFlags, SubmitArgs};
 use io_uring::{IoUring, Probe, opcode};
 use std::fs::File;
 use std::io;
@@ -36,6 +36,9 @@ const ENTRIES: u32 = 256;
 
 /// How many operations there may be: with the one that ends the ring, they fit the queue.
 const SLOTS: u32 = ENTRIES - 1;
+
+/// The longest that a completion waits for others, in microseconds.
+const MOMENT: u32 = 100;
 
 /// Marks the completion that only wakes the thread.
 const NO_SLOT: u64 = u64::MAX;
@@ -225,12 +228,25 @@ impl Ring {
     /// What the thread does, until the file was dropped and the kernel has nothing any more.
     pub(super) fn run(&self) {
         while self.sleep() {
-            if self.uring.submit_and_wait(1).is_err_and(|error| is_short(&error)) {
+            if self.wait().is_err_and(|error| is_short(&error)) {
                 #[expect(clippy::disallowed_methods, reason = "a real ring, never simulated")]
                 std::thread::sleep(Duration::from_millis(1));
             }
             self.reap(self.reaping.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Waits for a completion, and a moment for others: half of those under way. Where the kernel
+    /// hands operations to threads of its own, they end one by one, and a change of thread for each
+    /// costs more than the operation. After that moment any completion ends the wait.
+    fn wait(&self) -> io::Result<usize> {
+        let want = self.state().slots.in_kernel() / 2;
+        // One wait does both since Linux 6.12.
+        if want > 1 && self.uring.params().is_feature_min_timeout() {
+            let moment = SubmitArgs::new().min_wait_usec(MOMENT);
+            return self.uring.submitter().submit_with_args(want, &moment);
+        }
+        self.uring.submit_and_wait(1)
     }
 
     /// Sleeps until somebody waits; `false` where the thread is to end.
