@@ -180,7 +180,7 @@ fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
             0 => change,
             1 => Op::Read { offset, length },
             2 => Op::Flush,
-            3 => Op::Trim { offset, length },
+            3 => Op::trim(offset, length),
             4 => Op::Crash(CrashPolicy::Random(rng.next_u64())),
             _ => *rng.pick(&[change, Op::Read { offset, length }]),
         };

@@ -9,6 +9,23 @@ use std::ops::Range;
 /// Most bytes of zeros that are written by one request.
 const PIECE: u64 = 8 << 20;
 
+/// A trim, and a flush of it. Where the device was closed in between, that close had to wait for the
+/// trim; so it makes the trim durable, and another close waits until it has.
+pub(super) async fn trim_fua<D: Device + ?Sized>(
+    device: &D,
+    offset: u64,
+    length: u64,
+) -> Result<(), DeviceError> {
+    device.trim(offset, length).await?;
+    if length == 0 {
+        return Ok(());
+    }
+    match device.flush().await {
+        Err(DeviceError::Closed) => device.close().await,
+        flushed => flushed,
+    }
+}
+
 /// One write, or several where there are many bytes.
 pub(super) async fn write_zeroes<D: Device + ?Sized>(
     device: &D,

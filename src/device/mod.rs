@@ -214,14 +214,12 @@ pub trait Device: Send + Sync {
         offset: u64,
         length: u64,
     ) -> impl Future<Output = Result<(), DeviceError>> + Send {
-        async move {
-            self.trim(offset, length).await?;
-            self.flush().await
-        }
+        defaults::trim_fua(self, offset, length)
     }
 
     /// Writes zeros over `length` bytes at `offset` (clause 12). Unless a device says otherwise,
-    /// this is a write; several, one behind the other, of more than 8 MiB.
+    /// this is a write; several, one behind the other, of more than 8 MiB. Then the device may be
+    /// closed between two of them.
     ///
     /// # Errors
     ///

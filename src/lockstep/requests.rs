@@ -27,9 +27,11 @@ pub(super) async fn make<D: Device>(
         (Request::Write { offset, fua, .. }, Some(salt)) => {
             write(device, salt, offset, buffer.as_ref(), WriteOptions { fua }).await
         }
-        (Request::Trim { offset, length }, _) => device.trim(offset, length).await,
+        (Request::Trim { offset, length, fua: false }, _) => device.trim(offset, length).await,
+        (Request::Trim { offset, length, fua: true }, _) => device.trim_fua(offset, length).await,
         (Request::Flush, _) => device.flush().await,
         (Request::Barrier, _) => device.barrier().await,
+        (Request::Drain, _) => device.drain().await,
         (Request::Close, _) => device.close().await,
     }
 }
@@ -50,9 +52,11 @@ pub(super) fn make_and_drop<D: Device>(
             }
             None => drop(device.write(offset, buffer.as_ref(), WriteOptions { fua })),
         },
-        Request::Trim { offset, length } => drop(device.trim(offset, length)),
+        Request::Trim { offset, length, fua: false } => drop(device.trim(offset, length)),
+        Request::Trim { offset, length, fua: true } => drop(device.trim_fua(offset, length)),
         Request::Flush => drop(device.flush()),
         Request::Barrier => drop(device.barrier()),
+        Request::Drain => drop(device.drain()),
         Request::Close => drop(device.close()),
     }
 }

@@ -247,10 +247,12 @@ impl Log {
             Request::Read { .. } => 0,
             Request::Write { fua: false, .. } => 1,
             Request::Write { fua: true, .. } => 2,
-            Request::Trim { .. } => 3,
+            Request::Trim { fua: false, .. } => 3,
             Request::Flush => 4,
             Request::Barrier => 5,
             Request::Close => 6,
+            Request::Drain => 7,
+            Request::Trim { fua: true, .. } => 8,
         };
         self.numbers(1, [op.into(), (data as u64) << 4 | kind, offset, length]);
         self.keep(|| Event::Began(op, request, data));

@@ -7,7 +7,7 @@ use super::version::Tick;
 use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 use smallvec::SmallVec;
-use std::fmt;
+use std::{fmt, io};
 
 /// What decides about answers besides the request itself, since the device was opened.
 #[derive(Clone, Debug, Default)]
@@ -171,7 +171,8 @@ impl Obligation<'_> {
             return Some((refused, Reason::Closed));
         }
         let closed_again = self.request == Request::Close && self.state.close_flushed;
-        let goes_on = self.is_read() || closed_again || self.promises.waives.failed_syncs;
+        let goes_on =
+            self.is_read() || self.is_drain() || closed_again || self.promises.waives.failed_syncs;
         if !goes_on && self.is_past(self.state.sync_failed) {
             return Some((Kind::PoisonIgnored, Reason::SyncFailed));
         }
@@ -196,6 +197,12 @@ impl Obligation<'_> {
             DeviceError::ReadOnly => "the device was opened for writing",
             DeviceError::Misaligned { .. } => "the request is aligned",
             DeviceError::OutOfRange { .. } => "the request lies inside the device",
+            DeviceError::Io { kind: io::ErrorKind::Unsupported, .. } if self.is_drain() => {
+                "the device promises that it can (Promises::drains)"
+            }
+            DeviceError::SyncFailed if self.is_drain() => {
+                "a drain makes nothing durable (clause 14)"
+            }
             DeviceError::Closed if self.request == Request::Close => {
                 "a device may be closed twice (clause 4)"
             }
@@ -212,7 +219,12 @@ impl Obligation<'_> {
             DeviceError::OutOfRange { .. } => self.is_out_of_range(),
             DeviceError::ReadOnly => self.read_only && self.request.is_change(),
             DeviceError::Closed => self.request != Request::Close && state.closing.is_some(),
-            DeviceError::SyncFailed => !self.is_read() && state.sync_failing,
+            DeviceError::SyncFailed => !self.is_read() && !self.is_drain() && state.sync_failing,
+            DeviceError::Io { kind: io::ErrorKind::Unsupported, .. }
+                if self.is_drain() && !self.promises.drains =>
+            {
+                true
+            }
             _ => self.has_cause(error),
         }
     }
@@ -240,7 +252,8 @@ impl Obligation<'_> {
 
     /// Whether a failed raw call may be what this request failed for.
     fn concerns(&self, cause: &Cause) -> bool {
-        if !self.promises.in_place {
+        // What is durable at once may be so by a flush, of whatever there is.
+        if !self.promises.in_place || self.request.makes_durable() {
             return true;
         }
         match (&cause.bytes, self.request.span()) {
@@ -288,6 +301,10 @@ impl Obligation<'_> {
 
     fn is_read(&self) -> bool {
         matches!(self.request, Request::Read { .. })
+    }
+
+    fn is_drain(&self) -> bool {
+        self.request == Request::Drain
     }
 
     fn is_past(&self, moment: Option<Tick>) -> bool {

@@ -25,11 +25,13 @@ pub enum Clause {
     Containment,
     /// Clause 10: a buffer larger than the heap is refused.
     Buffers,
+    /// Clause 14: a drain waits for what was under way.
+    Drain,
 }
 
 impl Clause {
     /// Every clause, in the order of their definition.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequests,
         Self::ReadYourWrites,
         Self::OldOrNew,
@@ -41,6 +43,7 @@ impl Clause {
         Self::Trim,
         Self::Containment,
         Self::Buffers,
+        Self::Drain,
     ];
 
     /// The clause as it stands in a table.
@@ -57,6 +60,7 @@ impl Clause {
             Self::Trim => "trim",
             Self::Containment => "silent harm contained",
             Self::Buffers => "buffers",
+            Self::Drain => "drain",
         }
     }
 }

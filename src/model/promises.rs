@@ -53,6 +53,9 @@ pub struct Promises {
     /// has left may come back then, unless the device is in place. A device that keeps what was
     /// written in memory until a flush cannot promise this.
     pub write_through: bool,
+    /// The device can [`drain`](crate::device::Device::drain). Without this promise it may answer
+    /// that it cannot, with an error of kind `Unsupported`.
+    pub drains: bool,
     /// The device syncs the directory after it has created or renamed a file. Then a power failure
     /// may take away every name whose directory was not synced, which is all that POSIX promises.
     /// Without this promise, syncing a file keeps its name too, as on ext4, xfs and btrfs.
@@ -99,11 +102,11 @@ impl Promises {
     }
 
     /// Those of [`FileBackedDevice`](crate::device::FileBackedDevice): its own calls, in place,
-    /// trims as they were asked for, harm contained, a clean close, and written through.
+    /// trims as they were asked for, harm contained, a clean close, written through, and drained.
     #[must_use]
     pub fn file_backed() -> Self {
         let own = Self::none().own_calls().in_place().trim(TrimEffect::AsAsked);
-        own.contained().clean_close().write_through()
+        own.contained().clean_close().write_through().drains()
     }
 
     /// Promises [`own_calls`](Self::own_calls).
@@ -152,6 +155,12 @@ impl Promises {
     #[must_use]
     pub fn write_through(self) -> Self {
         Self { write_through: true, ..self }
+    }
+
+    /// Promises [`drains`](Self::drains).
+    #[must_use]
+    pub fn drains(self) -> Self {
+        Self { drains: true, ..self }
     }
 
     /// Promises [`posix_directories`](Self::posix_directories).

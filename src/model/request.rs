@@ -29,11 +29,15 @@ pub enum Request {
         offset: u64,
         /// How many.
         length: u64,
+        /// Whether that is to be durable when the trim returns.
+        fua: bool,
     },
     /// Make what has completed durable.
     Flush,
     /// Keep later writes behind what has completed.
     Barrier,
+    /// Wait for the requests that are under way.
+    Drain,
     /// Flush, and refuse what comes later.
     Close,
 }
@@ -44,8 +48,8 @@ impl Request {
         match self {
             Self::Read { offset, length }
             | Self::Write { offset, length, .. }
-            | Self::Trim { offset, length } => Some((offset, length)),
-            Self::Flush | Self::Barrier | Self::Close => None,
+            | Self::Trim { offset, length, .. } => Some((offset, length)),
+            Self::Flush | Self::Barrier | Self::Drain | Self::Close => None,
         }
     }
 
@@ -62,7 +66,12 @@ impl Request {
     /// Whether it makes data durable, or keeps its order, when it returns `Ok`: a failed sync has
     /// to be told to whoever asks for that.
     pub(crate) fn makes_durable(self) -> bool {
-        self.is_sync() || matches!(self, Self::Write { fua: true, length: 1.., .. })
+        self.is_sync() || self.is_fua() && !matches!(self.span(), Some((_, 0)))
+    }
+
+    /// Whether it is a change that is to be durable when it returns `Ok`.
+    pub(crate) fn is_fua(self) -> bool {
+        matches!(self, Self::Write { fua: true, .. } | Self::Trim { fua: true, .. })
     }
 
     /// The sectors it covers, empty where the device has to refuse it or it has none.
@@ -80,9 +89,11 @@ impl Request {
             Self::Read { .. } => "read",
             Self::Write { fua: false, .. } => "write",
             Self::Write { fua: true, .. } => "fua write",
-            Self::Trim { .. } => "trim",
+            Self::Trim { fua: false, .. } => "trim",
+            Self::Trim { fua: true, .. } => "fua trim",
             Self::Flush => "flush",
             Self::Barrier => "barrier",
+            Self::Drain => "drain",
             Self::Close => "close",
         }
     }

@@ -4,6 +4,7 @@
 mod answers;
 mod barriers;
 mod data;
+mod drains;
 mod durability;
 mod failed_sync;
 mod history;

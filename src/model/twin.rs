@@ -276,6 +276,8 @@ impl Twin {
                 self.change_ended(op, result, evidence);
                 Ok(())
             }
+            Request::Drain if result.is_ok() => self.drained(op, began),
+            Request::Drain => Ok(()),
             Request::Flush | Request::Barrier | Request::Close => {
                 if result.is_err() {
                     self.unmendable(op, evidence);
@@ -363,8 +365,7 @@ impl Twin {
                 if !self.misread.is_empty() {
                     self.heal_misread(op, &changes);
                 }
-                let fua = matches!(request, Request::Write { fua: true, .. });
-                let durable = fua && !self.promises.waives.fua;
+                let durable = request.is_fua() && !self.promises.waives.fua;
                 let oldest = self.oldest_in_flight();
                 self.legal.completed(op, changes, self.now, durable, oldest);
             }
@@ -426,6 +427,30 @@ impl Twin {
             }
             _ => {}
         }
+    }
+
+    /// A drain that was called at the tick `called` has returned `Ok`: what was dropped before that
+    /// lands no more.
+    ///
+    /// Where somebody else carries requests out, one may be done whose future has not seen that. A
+    /// durable trim may be a trim and a flush, with the drain in between.
+    fn drained(&mut self, op: OpId, called: Tick) -> Result<(), Violation> {
+        self.checks.count(Clause::Drain, 1);
+        self.legal.settle_adrift(called, self.now);
+        let is_older = |&&other: &&OpId| {
+            let request = self.log[other as usize].request;
+            let is_one =
+                request.span().is_some() && !matches!(request, Request::Trim { fua: true, .. });
+            is_one && self.legal.times(other).began < called
+        };
+        let older = self.in_flight.iter().find(is_older).filter(|_| self.promises.own_calls);
+        let Some(&older) = older else { return Ok(()) };
+        let name = self.log[older as usize].request.name();
+        let sentence = format!(
+            "drain #{op} returned Ok although {name} #{older}, which had begun before it, was \
+             under way"
+        );
+        Err(Violation::new(Kind::DrainedEarly, sentence))
     }
 
     /// When the oldest request in flight began.

@@ -54,11 +54,13 @@ pub enum Kind {
     BufferOutOfTurn,
     /// A device that promises a clean close left a task, or made a raw call, after it (clause 4).
     OutlivesClose,
+    /// A drain returned while a request was under way that had begun before it (clause 14).
+    DrainedEarly,
 }
 
 impl Kind {
     /// Every kind, in the order of their definition.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Stale,
         Self::Lost,
         Self::Misdirected,
@@ -79,6 +81,7 @@ impl Kind {
         Self::Misdescribed,
         Self::BufferOutOfTurn,
         Self::OutlivesClose,
+        Self::DrainedEarly,
     ];
 
     /// The kind in words, as it stands in a table: `durability lost`.
@@ -104,6 +107,7 @@ impl Kind {
             Self::Misdescribed => "wrong description",
             Self::BufferOutOfTurn => "buffer out of turn",
             Self::OutlivesClose => "outlives close",
+            Self::DrainedEarly => "drained early",
         }
     }
 }

@@ -13,6 +13,7 @@ use length::ends_service;
 
 mod burst;
 mod device;
+mod drain;
 mod faults;
 mod length;
 
@@ -169,11 +170,25 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
     scenario.begin_with_burst(accepts, &mut payload);
     scenario.repeat_data(&mut payload);
     scenario.in_pieces = payload.chance(1, 8);
+    scenario.trim_durably(&mut payload);
+    scenario.drain_in_between(&mut payload);
     scenario.end_in_time();
     scenario
 }
 
 impl Scenario {
+    /// In one of four scenarios, some trims are to be durable when they return.
+    fn trim_durably(&mut self, rng: &mut Rng) {
+        if !rng.chance(1, 4) {
+            return;
+        }
+        for step in &mut self.steps {
+            if let Op::Trim { fua, .. } = &mut step.op {
+                *fua = rng.chance(1, 2);
+            }
+        }
+    }
+
     /// In one of five scenarios, some writes write what is no news: zeros, also by request, or the
     /// pattern. In the others every sector tells who wrote it, which finds more.
     fn repeat_data(&mut self, rng: &mut Rng) {
@@ -344,7 +359,7 @@ impl<'a> Generator<'a> {
             Draw::Trim => {
                 let (offset, length) = self.range(swarm, device);
                 let (offset, length) = self.all_of_it(device).unwrap_or((offset, length));
-                Op::Trim { offset, length }
+                Op::trim(offset, length)
             }
             Draw::Flush => Op::Flush,
             Draw::Barrier => Op::Barrier,
@@ -496,7 +511,7 @@ impl<'a> Generator<'a> {
         match rng.below(3) {
             0 => Op::Read { offset, length },
             1 => Op::Write { offset, length, fua: rng.chance(1, 4), data: Data::Unique },
-            _ => Op::Trim { offset, length: *rng.pick(&[length, last, size + block]) },
+            _ => Op::trim(offset, *rng.pick(&[length, last, size + block])),
         }
     }
 

@@ -376,11 +376,16 @@ pub enum Op {
         offset: u64,
         /// How many.
         length: u64,
+        /// Whether that is to be durable when the trim returns.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fua: bool,
     },
     /// Flushes.
     Flush,
     /// Orders.
     Barrier,
+    /// Waits for the operations that are under way.
+    Drain,
     /// Closes; requests are refused from then on, until the device is opened again.
     Close,
     /// Waits for the other clients' operations to end, closes, and opens the device again. The
@@ -399,6 +404,11 @@ impl Op {
     /// As [`write`](Self::write), and durable when it returns.
     pub fn fua_write(offset: u64, length: u64) -> Self {
         Self::Write { offset, length, fua: true, data: Data::Unique }
+    }
+
+    /// A trim of `length` bytes at `offset`.
+    pub fn trim(offset: u64, length: u64) -> Self {
+        Self::Trim { offset, length, fua: false }
     }
 
     /// What it is called in a sentence: the request that it makes, or what else it does.
@@ -423,9 +433,10 @@ impl Op {
         match self {
             Self::Read { offset, length } => Some(Request::Read { offset, length }),
             Self::Write { offset, length, fua, .. } => Some(Request::Write { offset, length, fua }),
-            Self::Trim { offset, length } => Some(Request::Trim { offset, length }),
+            Self::Trim { offset, length, fua } => Some(Request::Trim { offset, length, fua }),
             Self::Flush => Some(Request::Flush),
             Self::Barrier => Some(Request::Barrier),
+            Self::Drain => Some(Request::Drain),
             Self::Close => Some(Request::Close),
             Self::Reopen | Self::Crash(_) => None,
         }

@@ -49,7 +49,7 @@ impl Reach {
                 Op::Read { offset, length } | Op::Write { offset, length, .. } => {
                     (&mut self.transfer, (offset, length))
                 }
-                Op::Trim { offset, length } => (&mut self.trim, (offset, length)),
+                Op::Trim { offset, length, .. } => (&mut self.trim, (offset, length)),
                 _ => continue,
             };
             let Ok(range) = geometry.check(offset, length) else { continue };

@@ -164,17 +164,19 @@ impl Teller<'_> {
             Request::Read { .. } => "saw what was due",
             Request::Write { fua: true, .. } => "promises that it is durable",
             Request::Write { .. } => "from now on reads have to show it",
-            Request::Trim { .. } => "anything may be read until it is written again",
+            Request::Trim { fua: false, .. } => "anything may be read until it is written again",
+            Request::Trim { fua: true, .. } => "anything may be read, also after a crash",
             Request::Flush | Request::Close => {
                 "promises that everything completed before it is durable"
             }
+            Request::Drain => "what was under way before it is over",
             Request::Barrier => {
                 "promises that no later write becomes durable before those completed so far"
             }
         };
         let [visible, durable] = self.histories.held(self.number, at);
         let fact = match request {
-            Request::Read { .. } | Request::Trim { .. } => String::new(),
+            Request::Read { .. } | Request::Trim { .. } | Request::Drain => String::new(),
             Request::Write { fua: false, .. } if visible == format!("write #{op}") => String::new(),
             Request::Write { fua: false, .. } => format!("; the file has {visible}"),
             _ => format!("; durable here: {durable}"),

@@ -55,6 +55,9 @@ pub(super) fn promise(kind: Kind) -> (&'static str, &'static str) {
         Kind::RangeEscaped => {
             ("1 and 8", "Nothing outside the range of a request is ever touched, nor past the end.")
         }
+        Kind::DrainedEarly => {
+            ("14", "Drain waits for all requests that are under way when it is called.")
+        }
         Kind::BufferOutOfTurn => ("10", "Those who wait for transfer buffers are served in order."),
         Kind::LeakedBuffer => {
             ("10", "Transfer buffers come back: with nothing under way the heap is whole.")

@@ -1,9 +1,11 @@
 //! What lives in the zoo, class by class.
 
 use super::Variant::{
-    Bounds, Cache, Calls, Contention, Direct, FairLock, Headers, Limits, LockOutlivesCrash, Plain,
-    PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, Vectored, WriteBack, Zeroes,
+    Bounds, Cache, Calls, Contention, Direct, Drains, FairLock, Headers, Limits, LockOutlivesCrash,
+    Plain, PunchHole, RealFile, Sequences, SizeFromFile, SizedAtOpen, Syncs, Vectored, WriteBack,
+    Zeroes,
 };
+use super::drains::Bug as D;
 use super::fair_lock::Bug as F;
 use super::{Class, ZooDevice};
 use super::{bounds::Bug as B, cache::Bug as K, calls::Bug as C, contention::Bug as T};
@@ -67,6 +69,10 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "FUA honoured by the write path, and not by the one beside it: classic";
         "zeroes-leave-clean" Zeroes(Z::LeavesClean),
             "a dirty flag that writes set and nothing else does: flushes are skipped";
+        "trim-fua-ignored" Drains(D::TrimFuaIgnored),
+            "NBD_CMD_FLAG_FUA on a trim dropped, as trims are only advice: classic";
+        "trim-fua-syncs-first" Drains(D::TrimFuaSyncsFirst),
+            "a flush before the discard instead of after it: classic";
         "unchanged-not-synced" Plain(Some(P::UnchangedNotSynced)),
             "a write of what is there already is skipped, and its FUA with it: write elision";
         "sequence-of-8-bits" Limits(L::SequenceWraps),
@@ -249,6 +255,16 @@ static CATALOGUE: &[ZooDevice] = catalogue! {
             "reads that go past a dirty cache: O_DIRECT beside buffered I/O";
     }
     Concurrency {
+        "drain-at-once" Drains(D::AtOnce),
+            "a method that is there for the trait's sake, and does nothing: classic";
+        "drain-taken-for-flush" Drains(D::TakenForFlush),
+            "bdrv_flush where bdrv_drain is meant: a snapshot of an image still written to";
+        "drain-waits-for-one" Drains(D::WaitsForOne),
+            "`if` where `while` is meant: the first completion ends the wait";
+        "drain-forgets-reads" Drains(D::ReadsForgotten),
+            "a count of writes under way, and memory that is freed under a read: classic";
+        "drain-not-forwarded" Drains(D::NotForwarded),
+            "a layer around the device that leaves a method to its default: classic";
         "ring-loses-last" Limits(L::RequestLost(1024)),
             "a ring that loses the entry at which it wraps around: off by one, classic";
         "queue-of-twelve" Limits(L::QueueOfTwelve),

@@ -92,6 +92,10 @@ impl Wrapper for OpenLog {
         &self.inner
     }
 
+    async fn drain(&self) -> Answer {
+        self.inner.drain().await
+    }
+
     async fn close(&self) -> Answer {
         let closed = self.inner.close().await;
         self.memory.closed();

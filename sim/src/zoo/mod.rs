@@ -12,6 +12,7 @@ mod cache;
 mod calls;
 mod catalogue;
 mod contention;
+mod drains;
 mod fair_lock;
 mod files;
 mod headers;
@@ -54,6 +55,7 @@ enum Variant {
     Plain(Option<plain::Bug>),
     Sequences(sequences::Bug),
     Zeroes(zeroes::Bug),
+    Drains(drains::Bug),
     Vectored(vectored::Bug),
     /// A real file of its own, and not the simulated one.
     RealFile(real_file::Way),
@@ -230,6 +232,7 @@ impl Subject for BugSubject {
             Variant::WriteBack(bug) => wrap(write_back::WriteBack::new(inner, bug)),
             Variant::Sequences(bug) => wrap(sequences::Sequences::new(inner, bug)),
             Variant::Vectored(bug) => DynDevice::new(vectored::Vectored::new(inner, beneath, bug)),
+            Variant::Drains(bug) => DynDevice::new(drains::Drains::new(inner, bug)),
             Variant::Zeroes(bug) => DynDevice::new(zeroes::Zeroes::new(inner, bug)),
             _ => inner,
         })
@@ -246,7 +249,8 @@ impl Subject for BugSubject {
             _ => TrimEffect::AsAsked,
         };
         // Not a clean close: these devices do not wait for the requests that they pass on.
-        Promises::none().own_calls().in_place().contained().trim(trim)
+        let promises = Promises::none().own_calls().in_place().contained().trim(trim);
+        if matches!(self.variant, Variant::Drains(_)) { promises.drains() } else { promises }
     }
 
     fn accepts(&self) -> Accepts {

@@ -4,7 +4,8 @@ use blocktwin::device::{
     BufferFuture, BufferRef, Device, DeviceError, DynDevice, Geometry, MutableBufferRef,
     WriteOptions,
 };
-use std::future::Future;
+use std::future::{Future, ready};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 
 pub(super) type Answer = Result<(), DeviceError>;
@@ -44,6 +45,11 @@ pub(super) trait Wrapper: Send + Sync {
 
     fn trim(&self, offset: u64, length: u64) -> impl Future<Output = Answer> + Send {
         self.inner().trim(offset, length)
+    }
+
+    /// It cannot, as requests may be under way that the device inside does not know of yet.
+    fn drain(&self) -> impl Future<Output = Answer> + Send {
+        ready(Err(ErrorKind::Unsupported).map_err(|kind| io::Error::from(kind).into()))
     }
 
     fn close(&self) -> impl Future<Output = Answer> + Send {
@@ -110,6 +116,10 @@ impl<A: Wrapper> Device for DeviceAdapter<A> {
 
     async fn trim(&self, offset: u64, length: u64) -> Answer {
         self.0.trim(offset, length).await
+    }
+
+    async fn drain(&self) -> Answer {
+        self.0.drain().await
     }
 
     async fn close(&self) -> Answer {

@@ -96,7 +96,7 @@ fn smaller_blocks(scenario: &Scenario) -> Vec<Scenario> {
 fn change_span(op: &mut Op, change: impl FnOnce([u64; 2]) -> [u64; 2]) {
     let (Op::Read { offset, length }
     | Op::Write { offset, length, .. }
-    | Op::Trim { offset, length }) = op
+    | Op::Trim { offset, length, .. }) = op
     else {
         return;
     };

@@ -89,7 +89,7 @@ impl Subject for Wrong {
     }
 
     fn promises(&self) -> Promises {
-        Promises::file_backed().trim(TrimEffect::Unspecified)
+        Promises { drains: false, ..Promises::file_backed().trim(TrimEffect::Unspecified) }
     }
 
     fn accepts(&self) -> Accepts {

@@ -34,7 +34,7 @@ impl<'a> InFlight<'a> {
         }
         if request == Request::Close {
             state.closed = true;
-        } else {
+        } else if request != Request::Drain {
             state.in_flight += 1;
         }
         Ok(Self { device, request, number, mark: state.changes, answered: false })
@@ -50,7 +50,7 @@ impl<'a> InFlight<'a> {
         Pause(times).await;
     }
 
-    /// Waits for every request that began before a close.
+    /// Waits for every request, but for closes and drains.
     pub(super) async fn wait_for_others(&self) {
         poll_fn(|context| {
             let mut state = self.device.lock();
@@ -121,7 +121,7 @@ impl<'a> InFlight<'a> {
             return;
         }
         state.journal.end(self.number, end);
-        if self.request != Request::Close {
+        if !matches!(self.request, Request::Close | Request::Drain) {
             state.in_flight -= 1;
         }
         let waiting = if state.in_flight == 0 { state.waiting.split_off(0) } else { Vec::new() };
@@ -146,7 +146,8 @@ fn admit(state: &State, request: Request) -> Result<(), DeviceError> {
     if let Some((offset, length)) = request.span() {
         state.geometry.check(offset, length)?;
     }
-    let after_failed_sync = matches!(request, Request::Read { .. } | Request::Close);
+    let after_failed_sync =
+        matches!(request, Request::Read { .. } | Request::Drain | Request::Close);
     if after_failed_sync { Ok(()) } else { state.check_sync() }
 }
 

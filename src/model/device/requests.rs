@@ -54,15 +54,7 @@ impl Device for ModelDevice {
         let request = Request::Write { offset, length, fua: options.fua };
         let call = InFlight::begin(self, request)?;
         let result = transfer(&call, offset, buffer).await?;
-        if result.is_err() || !request.makes_durable() {
-            return call.answer(result).await;
-        }
-        call.suspend(0, 2).await;
-        let synced = call.sync(|state, number| {
-            let weak = state.weak.fua;
-            if weak { state.unsynced.sync_request(number) } else { state.unsynced.sync(|_| true) }
-        });
-        call.answer(synced).await
+        changed(call, request, result).await
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
@@ -82,14 +74,22 @@ impl Device for ModelDevice {
     }
 
     async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-        let call = InFlight::begin(self, Request::Trim { offset, length })?;
-        call.suspend(1, 3).await;
-        let trimmed = call.effect(|state, number| {
-            let failed = call.failure(state);
-            state.trim(number, &(offset..offset + length), failed.is_some());
-            Ok(failed.map_or(Ok(()), Err))
+        trim(self, offset, length, false).await
+    }
+
+    async fn trim_fua(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        trim(self, offset, length, true).await
+    }
+
+    async fn drain(&self) -> Result<(), DeviceError> {
+        let call = InFlight::begin(self, Request::Drain)?;
+        call.wait_for_others().await;
+        call.effect(|state, _| {
+            // Nothing that was dropped lands later.
+            state.drift(2, true);
+            Ok(())
         })?;
-        call.answer(trimmed).await
+        call.answer(Ok(())).await
     }
 
     async fn close(&self) -> Result<(), DeviceError> {
@@ -106,6 +106,41 @@ impl Device for ModelDevice {
         });
         call.answer(synced).await
     }
+}
+
+/// Trims, and makes that durable where it is to be.
+async fn trim(
+    device: &ModelDevice,
+    offset: u64,
+    length: u64,
+    fua: bool,
+) -> Result<(), DeviceError> {
+    let request = Request::Trim { offset, length, fua };
+    let call = InFlight::begin(device, request)?;
+    call.suspend(1, 3).await;
+    let trimmed = call.effect(|state, number| {
+        let failed = call.failure(state);
+        state.trim(number, &(offset..offset + length), failed.is_some());
+        Ok(failed.map_or(Ok(()), Err))
+    })?;
+    changed(call, request, trimmed).await
+}
+
+/// Answers a change like this; one that is to be durable, once it is.
+async fn changed(
+    call: InFlight<'_>,
+    request: Request,
+    result: Result<(), DeviceError>,
+) -> Result<(), DeviceError> {
+    if result.is_err() || !request.makes_durable() {
+        return call.answer(result).await;
+    }
+    call.suspend(0, 2).await;
+    let synced = call.sync(|state, number| {
+        let weak = state.weak.fua;
+        if weak { state.unsynced.sync_request(number) } else { state.unsynced.sync(|_| true) }
+    });
+    call.answer(synced).await
 }
 
 /// Writes the data, in one part or two. Gives what the write answers, unless the power fails.

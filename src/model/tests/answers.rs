@@ -20,12 +20,12 @@ fn spanning(offset: u64, length: u64) -> [Request; 3] {
     [
         Request::Read { offset, length },
         Request::Write { offset, length, fua: false },
-        Request::Trim { offset, length },
+        Request::Trim { offset, length, fua: false },
     ]
 }
 
 fn every_request() -> impl Iterator<Item = Request> {
-    let others = [Request::Flush, Request::Barrier, Request::Close];
+    let others = [Request::Flush, Request::Barrier, Request::Drain, Request::Close];
     spanning(0, 512).into_iter().chain(others)
 }
 

@@ -11,7 +11,7 @@ const POISONED: Result<(), DeviceError> = Err(DeviceError::SyncFailed);
 const REFUSED: [Request; 6] = [
     Request::Write { offset: 0, length: 512, fua: false },
     Request::Write { offset: 0, length: 512, fua: true },
-    Request::Trim { offset: 0, length: 512 },
+    Request::Trim { offset: 0, length: 512, fua: false },
     Request::Flush,
     Request::Barrier,
     Request::Close,

@@ -123,7 +123,7 @@ impl History {
 
     pub(super) fn trim(self, op: OpId, sectors: Range<u64>) -> Self {
         let (offset, length) = bytes_of(&sectors);
-        self.begin(op, Request::Trim { offset, length })
+        self.begin(op, Request::Trim { offset, length, fua: false })
     }
 
     pub(super) fn read(self, op: OpId, sectors: Range<u64>) -> Self {
@@ -137,6 +137,15 @@ impl History {
 
     pub(super) fn barrier(self, op: OpId) -> Self {
         self.begin(op, Request::Barrier)
+    }
+
+    pub(super) fn fua_trim(self, op: OpId, sectors: Range<u64>) -> Self {
+        let (offset, length) = bytes_of(&sectors);
+        self.begin(op, Request::Trim { offset, length, fua: true })
+    }
+
+    pub(super) fn drain(self, op: OpId) -> Self {
+        self.begin(op, Request::Drain)
     }
 
     pub(super) fn close(self, op: OpId) -> Self {

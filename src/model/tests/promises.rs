@@ -38,6 +38,14 @@ fn in_place_the_cause_has_to_be_about_the_same_bytes() {
 }
 
 #[test]
+fn in_place_what_is_durable_at_once_may_fail_like_a_flush_of_everything() {
+    for story in [in_place().fua(1, 0..2), in_place().fua_trim(1, 0..2)] {
+        story.caused(EIO, Some(2..3)).answers(1, Err(EIO));
+    }
+    in_place().fua(1, 0..2).must_not_answer(1, Err(EIO), Kind::SpuriousError);
+}
+
+#[test]
 fn an_error_that_nobody_was_told_of_may_be_told_later() {
     none().flush(1).owes(FULL).answers(1, Err(FULL));
     in_place().flush(1).owes(FULL).answers(1, Err(FULL));

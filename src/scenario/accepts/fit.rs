@@ -149,7 +149,7 @@ fn with_span(op: Op, (offset, length): (u64, u64)) -> Op {
     match op {
         Op::Read { .. } => Op::Read { offset, length },
         Op::Write { fua, data, .. } => Op::Write { offset, length, fua, data },
-        Op::Trim { .. } => Op::Trim { offset, length },
+        Op::Trim { fua, .. } => Op::Trim { offset, length, fua },
         _ => op,
     }
 }

@@ -38,9 +38,11 @@ enum Code {
     FuaZeroes = 19,
     Unmap = 20,
     FuaUnmap = 21,
+    Drain = 22,
+    FuaTrim = 23,
 }
 
-const CODES: [Code; 22] = [
+const CODES: [Code; 24] = [
     Code::Read,
     Code::Write,
     Code::FuaWrite,
@@ -63,6 +65,8 @@ const CODES: [Code; 22] = [
     Code::FuaZeroes,
     Code::Unmap,
     Code::FuaUnmap,
+    Code::Drain,
+    Code::FuaTrim,
 ];
 
 /// What the numbers beyond do, modulo 16: a bit of everything, and with the durability flavour
@@ -138,7 +142,9 @@ fn operation(code: Code, bytes: Reader<'_>, device: &DeviceSpec) -> Option<Op> {
         Code::FuaZeroes => write(true, Data::Zeroed),
         Code::Unmap => write(false, Data::Unmapped),
         Code::FuaUnmap => write(true, Data::Unmapped),
-        Code::Trim => Op::Trim { offset: 0, length: 0 },
+        Code::Trim => Op::trim(0, 0),
+        Code::FuaTrim => Op::Trim { offset: 0, length: 0, fua: true },
+        Code::Drain => Op::Drain,
         Code::Flush => Op::Flush,
         Code::Barrier => Op::Barrier,
         Code::Close => Op::Close,
@@ -169,7 +175,7 @@ fn at(mut op: Op, range: (u64, u64), device: &DeviceSpec) -> Op {
     let transfers = !matches!(op, Op::Trim { .. });
     if let Op::Read { offset, length }
     | Op::Write { offset, length, .. }
-    | Op::Trim { offset, length } = &mut op
+    | Op::Trim { offset, length, .. } = &mut op
     {
         (*offset, *length) = place::exact(range, transfers, device);
     }
@@ -255,9 +261,11 @@ fn code_of(op: Op) -> Code {
             (Data::Unmapped, false) => Code::Unmap,
             (Data::Unmapped, true) => Code::FuaUnmap,
         },
-        Op::Trim { .. } => Code::Trim,
+        Op::Trim { fua: false, .. } => Code::Trim,
+        Op::Trim { fua: true, .. } => Code::FuaTrim,
         Op::Flush => Code::Flush,
         Op::Barrier => Code::Barrier,
+        Op::Drain => Code::Drain,
         Op::Close => Code::Close,
         Op::Reopen => Code::Reopen,
         Op::Crash(_) => Code::Crash,

@@ -56,7 +56,7 @@ fn burst(device: &DeviceSpec, writes: u64, drops: bool, rng: &mut Rng) -> Vec<St
         .collect();
     let waits = match rng.below(4) {
         0 => Op::write(first, all),
-        1 => Op::Trim { offset: first, length: all },
+        1 => Op::trim(first, all),
         _ => Op::Flush,
     };
     let read = Op::Read { offset: first, length: all };

@@ -23,7 +23,7 @@ fn write(offset: u64, length: u64) -> Step {
 }
 
 fn trim(offset: u64, length: u64) -> Step {
-    Step::new(Op::Trim { offset, length })
+    Step::new(Op::trim(offset, length))
 }
 
 fn read(length: u64) -> Step {

@@ -103,7 +103,7 @@ struct Calls {
 
 /// The file, whose calls are tasks.
 #[derive(Clone)]
-struct Pool {
+pub(super) struct Pool {
     file: SimFile,
     world: World,
     calls: Arc<Mutex<Calls>>,
@@ -124,6 +124,22 @@ impl Drop for UnderWay {
 }
 
 impl Pool {
+    /// Whose calls wait for those to the same bytes, unless it is `naive`.
+    pub(super) fn new(file: SimFile, world: &World, naive: bool) -> Self {
+        let bug = naive.then_some(Bug::Naive);
+        Self { file, world: world.clone(), calls: Arc::default(), bug }
+    }
+
+    /// Waits for the calls that are under way.
+    pub(super) async fn all(&self) {
+        self.wait_for(None, |_, _| true).await;
+    }
+
+    /// Waits for the writes that are under way.
+    pub(super) async fn writes(&self) {
+        self.wait_for(None, |_, call| call.writes).await;
+    }
+
     /// Waits for all calls under way of this kind; for the first, where that is the bug.
     async fn wait_for(&self, only_one: Option<Bug>, which: impl Fn(u64, &Started) -> bool + Send) {
         loop {

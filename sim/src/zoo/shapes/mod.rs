@@ -42,6 +42,7 @@ mod mirrored;
 mod overlay;
 mod pages_of_eight;
 mod poll_driven_queue;
+mod pool_file;
 mod read_retry;
 mod records;
 mod restart_after_short;
@@ -84,6 +85,7 @@ pub(super) static SHAPES: &[&[ZooDevice]] = &[
     overlay::DEVICES,
     pages_of_eight::DEVICES,
     poll_driven_queue::DEVICES,
+    pool_file::DEVICES,
     read_retry::DEVICES,
     restart_after_short::DEVICES,
     reverse_order::DEVICES,

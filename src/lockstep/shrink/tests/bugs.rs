@@ -37,7 +37,7 @@ impl Subject for Bug {
     }
 
     fn promises(&self) -> Promises {
-        Promises::file_backed().trim(TrimEffect::Unspecified)
+        Promises { drains: false, ..Promises::file_backed().trim(TrimEffect::Unspecified) }
     }
 
     fn accepts(&self) -> Accepts {

@@ -328,9 +328,11 @@ impl Run<'_> {
                 self.inner().twin.fill(op, offset, &mut data);
                 device.write(offset, data[..].into(), WriteOptions { fua }).await
             }
-            Request::Trim { offset, length } => device.trim(offset, length).await,
+            Request::Trim { offset, length, fua: false } => device.trim(offset, length).await,
+            Request::Trim { offset, length, fua: true } => device.trim_fua(offset, length).await,
             Request::Flush => device.flush().await,
             Request::Barrier => device.barrier().await,
+            Request::Drain => device.drain().await,
             Request::Close => device.close().await,
         };
         let read = matches!(request, Request::Read { .. });

@@ -118,6 +118,14 @@ impl Device for Mistaken {
         self.inner.trim(offset, if more { length + block } else { length }).await
     }
 
+    async fn trim_fua(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
+        self.inner.trim_fua(offset, length).await
+    }
+
+    async fn drain(&self) -> Result<(), DeviceError> {
+        self.inner.drain().await
+    }
+
     async fn close(&self) -> Result<(), DeviceError> {
         if self.has(Mistake::CloseDoesNotFlush) {
             return self.inner.barrier().await;

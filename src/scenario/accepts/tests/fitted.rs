@@ -81,7 +81,7 @@ fn a_device_that_takes_nothing_does_no_harm() {
 /// them.
 #[track_caller]
 fn moved(accepts: &Accepts, spans: &[(u64, u64)]) -> Vec<(u64, u64)> {
-    let trims = spans.iter().map(|&(offset, length)| Op::Trim { offset, length });
+    let trims = spans.iter().map(|&(offset, length)| Op::trim(offset, length));
     let mut scenario = scenario(&trims.collect::<Vec<_>>());
     accepts.fit(&mut scenario);
     scenario.steps.iter().filter_map(|step| step.op.request()?.span()).collect()

@@ -34,7 +34,7 @@ fn everything() -> Scenario {
         Op::Read { offset: 4096, length: 8192 },
         Op::write(16 << 40, 4096),
         Op::fua_write(0, 4095),
-        Op::Trim { offset: u64::MAX, length: u64::MAX },
+        Op::trim(u64::MAX, u64::MAX),
         Op::Flush,
         Op::Barrier,
         Op::Close,
@@ -43,6 +43,8 @@ fn everything() -> Scenario {
     let mut steps: Vec<Step> = ops.map(Step::new).into();
     steps
         .extend(policies().map(|it| Step::new(Op::Crash(it))).into_iter().chain(repeated_writes()));
+    steps.push(Step::new(Op::Drain));
+    steps.push(Step::new(Op::Trim { offset: 4096, length: 4096, fua: true }));
     for (step, chunk) in steps.iter_mut().zip(kinds.chunks(4)) {
         step.faults = (0..).zip(chunk).map(|(call, &kind)| Fault { call, kind }).collect();
     }
