@@ -170,8 +170,8 @@ pub fn generate_for(seed: u64, profile: Profile, accepts: &Accepts) -> Scenario 
     scenario.begin_with_burst(accepts, &mut payload);
     scenario.repeat_data(&mut payload);
     scenario.in_pieces = payload.chance(1, 8);
-    scenario.trim_durably(&mut payload);
     scenario.drain_in_between(&mut payload);
+    scenario.trim_durably(&mut payload);
     scenario.end_in_time();
     scenario
 }

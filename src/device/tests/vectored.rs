@@ -87,8 +87,8 @@ fn more_pieces_than_the_kernel_takes_are_copied() {
 
 #[test]
 fn a_device_without_its_own_gets_them_as_one() {
-    /// Only what it has to have.
-    struct Plain(FileBackedDevice<Script>);
+    /// Only what it has to have. It may be closed while it trims.
+    struct Plain(FileBackedDevice<Script>, bool);
     impl Device for Plain {
         fn geometry(&self) -> Geometry {
             self.0.geometry()
@@ -117,21 +117,30 @@ fn a_device_without_its_own_gets_them_as_one() {
             self.0.barrier().await
         }
         async fn trim(&self, offset: u64, length: u64) -> Result<(), DeviceError> {
-            self.0.trim(offset, length).await
+            let trimmed = self.0.trim(offset, length).await;
+            if self.1 { self.0.close().await.and(trimmed) } else { trimmed }
         }
         async fn close(&self) -> Result<(), DeviceError> {
             self.0.close().await
         }
     }
-    let device = Plain(device());
+    let mut device = Plain(device(), false);
     let data = pattern(2048);
     assert_eq!(write_vectored(&device, 1024, &data), Ok(()));
     assert_eq!(read_pieces(&device, 1024, &[1, 0, 511, 1536]), data);
     assert_eq!(device.0.file().raw_calls(), [Raw::Write(1024, 2048), Raw::Read(1024, 2048)]);
     assert_eq!(block_on(device.write_zeroes(0, 2048, ZERO_FUA)), Ok(()));
     assert_eq!(read(&device, 0, 2048), Ok(vec![0; 2048]));
+    device.0.file().raw_calls();
+    assert_eq!(block_on(device.trim_fua(0, 0)), Ok(()));
+    assert_eq!(device.0.file().raw_calls(), []);
     assert_eq!(block_on(device.trim_fua(0, 1024)), Ok(()));
+    assert_eq!(device.0.file().raw_calls().last(), Some(&Raw::Sync));
     assert_eq!(block_on(device.next_data(1024)), Ok(Some(1024..SIZE as u64)));
     let refused = io::Error::from(io::ErrorKind::Unsupported).into();
     assert_eq!(block_on(device.drain()), Err(refused));
+    // The close has waited for the trim, and made it durable.
+    device.1 = true;
+    assert_eq!(block_on(device.trim_fua(0, 1024)), Ok(()));
+    assert_eq!(block_on(device.trim_fua(0, 1024)), Err(DeviceError::Closed));
 }
