@@ -9,8 +9,8 @@ use std::ops::Range;
 /// Most bytes of zeros that are written by one request.
 const PIECE: u64 = 8 << 20;
 
-/// A trim, and a flush of it. Where the device was closed in between, that close had to wait for the
-/// trim; so it makes the trim durable, and another close waits until it has.
+/// A trim, and a flush of it. Where the device was closed in between, that close had to wait for
+/// the trim; so it makes the trim durable, and another close waits until it has.
 pub(super) async fn trim_fua<D: Device + ?Sized>(
     device: &D,
     offset: u64,

@@ -174,6 +174,10 @@ impl Device for MistakenDevice {
         trimmed
     }
 
+    async fn drain(&self) -> Result<(), DeviceError> {
+        self.inner.drain().await
+    }
+
     async fn close(&self) -> Result<(), DeviceError> {
         self.closed.store(true, Ordering::Relaxed);
         self.inner.close().await

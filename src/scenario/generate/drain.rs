@@ -4,8 +4,8 @@ use super::super::{Op, Scenario, Step};
 use crate::rng::Rng;
 
 impl Scenario {
-    /// In one of eight scenarios, the device is drained now and then, and more often where a request
-    /// was dropped just before, of which a call may still be under way.
+    /// In one of eight scenarios, the device is drained now and then, and more often where a
+    /// request was dropped just before, of which a call may still be under way.
     pub(super) fn drain_in_between(&mut self, rng: &mut Rng) {
         if !rng.chance(1, 8) {
             return;

@@ -15,9 +15,9 @@ use std::io;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bug {
-    SettlesNothing,
-    SyncWaitsForNothing,
-    WriteWaitsForNothing,
+    Unsettled,
+    SyncOvertakes,
+    LandsLate,
 }
 
 pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
@@ -32,21 +32,21 @@ pub(in crate::zoo) static DEVICES: &[ZooDevice] = &[
         PoolFile,
         "pool-file-settles-nothing",
         Concurrency,
-        Some(Bug::SettlesNothing),
+        Some(Bug::Unsettled),
         "a drain for a snapshot that counts requests, and not the calls that they have left behind"
     ),
     device!(
         PoolFile,
         "pool-file-sync-waits-for-nothing",
         Durability,
-        Some(Bug::SyncWaitsForNothing),
+        Some(Bug::SyncOvertakes),
         "io_uring without IOSQE_IO_DRAIN: an fsync that overtakes a cancelled write"
     ),
     device!(
         PoolFile,
         "pool-file-write-waits-for-nothing",
         Concurrency,
-        Some(Bug::WriteWaitsForNothing),
+        Some(Bug::LandsLate),
         "tokio::fs: a cancelled write lands over a newer one"
     ),
 ];
@@ -61,7 +61,7 @@ struct InHand {
 
 impl InHand {
     async fn writes(&self) {
-        if self.bug != Some(Bug::SyncWaitsForNothing) {
+        if self.bug != Some(Bug::SyncOvertakes) {
             self.pool.writes().await;
         }
     }
@@ -99,7 +99,7 @@ impl BackingFile for InHand {
     }
 
     async fn settle(&self) {
-        if self.bug != Some(Bug::SettlesNothing) {
+        if self.bug != Some(Bug::Unsettled) {
             self.pool.all().await;
         }
     }
@@ -109,7 +109,7 @@ impl Subject for PoolFile {
     type Device = FileBackedDevice<InHand>;
 
     async fn open(&self, world: &World, spec: &DeviceSpec) -> Result<Self::Device, DeviceError> {
-        let naive = self.0 == Some(Bug::WriteWaitsForNothing);
+        let naive = self.0 == Some(Bug::LandsLate);
         let pool = Pool::new(world.disk()?, world, naive);
         let options = spec.options().block_count(spec.block_count).allocator(world.heap());
         FileBackedDevice::with_options(InHand { pool, bug: self.0 }, options).await
