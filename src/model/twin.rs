@@ -271,18 +271,14 @@ impl Twin {
             Request::Read { offset, .. } if result.is_ok() => {
                 self.check_read(op, offset, data, evidence)
             }
-            Request::Read { .. } => Ok(()),
             Request::Write { .. } | Request::Trim { .. } => {
                 self.change_ended(op, result, evidence);
                 Ok(())
             }
             Request::Drain if result.is_ok() => self.drained(op, began),
-            Request::Drain => Ok(()),
+            Request::Read { .. } | Request::Drain => Ok(()),
             Request::Flush | Request::Barrier | Request::Close => {
-                if result.is_err() {
-                    self.unmendable(op, evidence);
-                }
-                self.synced(op, began, result);
+                self.synced(op, began, result, evidence);
                 Ok(())
             }
         }
@@ -403,7 +399,13 @@ impl Twin {
     }
 
     /// A flush, barrier or close has ended.
-    fn synced(&mut self, op: OpId, called: Tick, result: Result<(), DeviceError>) {
+    fn synced(
+        &mut self,
+        op: OpId,
+        called: Tick,
+        result: Result<(), DeviceError>,
+        evidence: &Evidence<'_>,
+    ) {
         let request = self.log[op as usize].request;
         // Once a close has flushed, another promises nothing.
         let first = request != Request::Close || !self.state.close_flushed;
@@ -412,7 +414,7 @@ impl Twin {
             self.state.closed.get_or_insert(self.now);
         }
         if result.is_err() {
-            return;
+            return self.unmendable(op, evidence);
         }
         self.legal.settle_adrift(called, self.now);
         let waives = self.promises.waives;
