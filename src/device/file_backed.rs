@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::ops::Range;
 use std::slice;
 use std::sync::{Arc, OnceLock};
@@ -119,8 +120,20 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
 
     async fn read(&self, offset: u64, mut buffer: MutableBufferRef<'_>) -> Result<(), DeviceError> {
         let _request = self.in_flight.begin()?;
-        let range = self.shape.geometry().check(offset, buffer.len() as u64)?;
-        self.read_aligned(range.start, slice::from_mut(&mut buffer)).await
+        let length = buffer.len();
+        let range = self.shape.geometry().check(offset, length as u64)?;
+        if length == 0 || !self.takes(iter::once(buffer.as_slice())) {
+            return self.read_aligned(range.start, slice::from_mut(&mut buffer)).await;
+        }
+        // Nearly always one call is all. It is made here, as each future inside a future costs some
+        // forty instructions.
+        match self.file.read_at(buffer.as_mut_slice(), range.start).await {
+            Ok(count) if count == length => Ok(()),
+            answer => {
+                let buffers = slice::from_mut(&mut buffer);
+                self.read_on(range.start, buffers, length, answer).await
+            }
+        }
     }
 
     async fn read_vectored(
@@ -140,8 +153,20 @@ impl<F: BackingFile> Device for FileBackedDevice<F> {
         buffer: BufferRef<'_>,
         options: WriteOptions,
     ) -> Result<(), DeviceError> {
-        let (_request, range) = self.begin_change(offset, buffer.len() as u64)?;
-        self.write_aligned(range.start, slice::from_ref(&buffer)).await?;
+        let length = buffer.len();
+        let (_request, range) = self.begin_change(offset, length as u64)?;
+        if length == 0 || !self.takes(iter::once(buffer.as_slice())) {
+            self.write_aligned(range.start, slice::from_ref(&buffer)).await?;
+        } else {
+            // As in `read`.
+            match self.file.write_at(buffer.as_slice(), range.start).await {
+                Ok(count) if count == length => {}
+                answer => {
+                    let data = slice::from_ref(&buffer);
+                    self.write_on(range.start, data, length, answer).await?;
+                }
+            }
+        }
         self.end_change(&range, options.fua).await
     }
 

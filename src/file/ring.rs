@@ -1,12 +1,14 @@
 //! A file whose calls go through a ring of the kernel.
 
+mod at_once;
 mod call;
 mod kernel;
 mod slab;
 mod slots;
 
+use self::at_once::AtOnce;
 use self::call::Call;
-use self::kernel::Ring;
+use self::kernel::{Ring, Worker};
 use self::slab::Memory;
 use self::slots::Operation;
 use super::{BackingFile, memory, system};
@@ -20,10 +22,11 @@ use std::thread::{Builder, JoinHandle};
 
 /// A file whose calls go through `io_uring`, so that no thread of an executor waits for a disk.
 ///
-/// It suits Linux, and many requests at a time: those that a thread makes together are given to the
-/// kernel together, and what is in the page cache is there without a change of thread. Each file
-/// has a ring of its own, a thread that sleeps while nobody waits, and 4 MiB of memory, registered
-/// with the kernel where the user may lock that much.
+/// It suits Linux, and many requests at a time: those that are made together are given to the kernel
+/// together. What needs no waiting is done at once, without the ring (`RWF_NOWAIT`): reads of what
+/// is in the page cache, and where the file system can, writes to it. Each file has a ring of its
+/// own, a thread that has it to itself, and 4 MiB of memory, registered with the kernel where the
+/// user may lock that much.
 ///
 /// The length, holes and alignment are asked for directly, and so is a new length set: these are
 /// about metadata, and seldom wait for a disk.
@@ -59,6 +62,8 @@ use std::thread::{Builder, JoinHandle};
 /// ```
 pub struct RingFile {
     ring: Arc<Ring>,
+    reads: AtOnce,
+    writes: AtOnce,
     /// `None` while dropped.
     thread: Option<JoinHandle<()>>,
 }
@@ -69,17 +74,34 @@ impl RingFile {
     /// # Errors
     ///
     /// As `io_uring_setup(2)`: `ENOSYS` where the kernel has no ring, `EPERM` where it is not
-    /// allowed, `ENOMEM`; of kind `Unsupported` where the kernel is older than 5.6. As
-    /// `pthread_create(3)`.
+    /// allowed, `ENOMEM`; of kind `Unsupported` where the kernel is older than 5.13. As
+    /// `eventfd(2)` and `pthread_create(3)`.
     pub fn new(file: File) -> io::Result<Self> {
-        let ring = Arc::new(Ring::new(file)?);
-        let own = Arc::clone(&ring);
-        let thread = Builder::new().name("ring-file".into()).spawn(move || own.run())?;
-        Ok(Self { ring, thread: Some(thread) })
+        // Direct I/O always has to wait, and then does, also where it is asked not to.
+        let is_buffered = system::alignment(&file).is_ok_and(|alignment| alignment == 1);
+        Self::with(file, is_buffered)
+    }
+
+    fn with(file: File, at_once: bool) -> io::Result<Self> {
+        let worker = Worker::new(file)?;
+        let ring = Arc::clone(&worker.ring);
+        let thread = Builder::new().name("ring-file".into()).spawn(move || worker.run())?;
+        let [reads, writes] = [at_once; 2].map(AtOnce::new);
+        Ok(Self { ring, reads, writes, thread: Some(thread) })
+    }
+
+    /// One that tries nothing at once, so that every call takes the way through the ring.
+    #[cfg(test)]
+    pub(super) fn ring_only(file: File) -> io::Result<Self> {
+        Self::with(file, false)
     }
 
     async fn read(&self, pieces: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         check(offset)?;
+        let at_once = || system::read_at_once(&self.ring.file, pieces, offset);
+        if let Some(count) = self.reads.attempt(at_once) {
+            return Ok(count);
+        }
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let operation = Operation::read(Memory::new(self.ring.slab.as_ref(), length), offset);
         let (count, memory) = Call::new(&self.ring, operation, None).await?;
@@ -92,6 +114,10 @@ impl RingFile {
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let change = memory::bytes(offset, length as u64);
         self.ring.orphans.overlapping(change.clone()).await;
+        let at_once = || system::write_at_once(&self.ring.file, pieces, offset);
+        if let Some(count) = self.writes.attempt(at_once) {
+            return Ok(count);
+        }
         let mut memory = Memory::new(self.ring.slab.as_ref(), length);
         memory::gather(pieces, memory.as_mut_slice());
         let operation = Operation::write(memory, offset);

@@ -58,6 +58,27 @@ pub(crate) fn write_vectored(
     Ok(rustix::io::pwritev(file, &pieces[..count], offset)?)
 }
 
+/// As [`read_vectored`], of what is there at once: `EAGAIN` where a disk has to be waited for, and
+/// `EOPNOTSUPP` where the file system cannot tell (`preadv2(2)` with `RWF_NOWAIT`).
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) fn read_at_once(
+    file: &File,
+    pieces: &mut [IoSliceMut<'_>],
+    offset: u64,
+) -> io::Result<usize> {
+    let count = pieces.len().min(MOST_PIECES);
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    Ok(rustix::io::preadv2(file, &mut pieces[..count], offset, flags)?)
+}
+
+/// As [`write_vectored`], of what needs no waiting; see [`read_at_once`].
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) fn write_at_once(file: &File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let count = pieces.len().min(MOST_PIECES);
+    let flags = rustix::io::ReadWriteFlags::NOWAIT;
+    Ok(rustix::io::pwritev2(file, &pieces[..count], offset, flags)?)
+}
+
 /// A block special file has no holes: `lseek(2)` takes it for data up to its end.
 #[cfg(target_os = "linux")]
 pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {

@@ -54,7 +54,7 @@ impl<F: BackingFile> FileBackedDevice<F> {
 
     /// Whether the kernel takes these pieces of memory, as far as their alignment goes.
     #[inline]
-    fn takes<'a>(&self, mut pieces: impl Iterator<Item = &'a [u8]>) -> bool {
+    pub(super) fn takes<'a>(&self, mut pieces: impl Iterator<Item = &'a [u8]>) -> bool {
         let alignment = self.alignment as usize;
         let fits = |piece: &[u8]| {
             piece.len().is_multiple_of(alignment) && piece.as_ptr().addr().is_multiple_of(alignment)
@@ -75,9 +75,29 @@ impl<F: BackingFile> FileBackedDevice<F> {
         buffers: &mut [MutableBufferRef<'_>],
     ) -> Result<(), DeviceError> {
         let length = buffers.iter().map(MutableBufferRef::len).sum();
+        if length == 0 {
+            return Ok(());
+        }
+        let answer = self.read_rest(offset, buffers, 0).await;
+        self.read_on(offset, buffers, length, answer).await
+    }
+
+    /// Goes on after the first call, of all, with this answer.
+    pub(super) async fn read_on(
+        &self,
+        offset: u64,
+        buffers: &mut [MutableBufferRef<'_>],
+        length: usize,
+        answer: io::Result<usize>,
+    ) -> Result<(), DeviceError> {
         let (mut done, mut stuck) = (0, 0);
+        let mut first = Some(answer);
         while done < length {
-            match self.read_rest(offset, buffers, done).await {
+            let answer = match first.take() {
+                Some(answer) => answer,
+                None => self.read_rest(offset, buffers, done).await,
+            };
+            match answer {
                 Ok(0) => return self.end_early(buffers, done),
                 Ok(count) => {
                     let end = done + counted(count, length - done)?;
@@ -130,14 +150,34 @@ impl<F: BackingFile> FileBackedDevice<F> {
         offset: u64,
         data: &[BufferRef<'_>],
     ) -> Result<(), DeviceError> {
-        let sector = self.shape.geometry().sector_size() as usize;
         let length = data.iter().map(|buffer| buffer.len()).sum();
+        if length == 0 {
+            return Ok(());
+        }
+        let answer = self.write_part(offset, data, 0..length).await;
+        self.write_on(offset, data, length, answer).await
+    }
+
+    /// Goes on after the first call, of all, with this answer.
+    pub(super) async fn write_on(
+        &self,
+        offset: u64,
+        data: &[BufferRef<'_>],
+        length: usize,
+        answer: io::Result<usize>,
+    ) -> Result<(), DeviceError> {
+        let sector = self.shape.geometry().sector_size() as usize;
         let (mut done, mut cut, mut stuck) = (0, false, 0);
+        let mut first = Some(answer);
         let failure = loop {
             if done == length {
                 return Ok(());
             }
-            let end = match self.write_part(offset, data, done..length).await {
+            let answer = match first.take() {
+                Some(answer) => answer,
+                None => self.write_part(offset, data, done..length).await,
+            };
+            let end = match answer {
                 Ok(0) => break DeviceError::WriteZero,
                 Ok(count) => done + counted(count, length - done)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

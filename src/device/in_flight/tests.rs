@@ -3,8 +3,8 @@
 use super::*;
 use futures::FutureExt;
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, LazyLock};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
 
@@ -130,9 +130,10 @@ impl Wake for Owner {
 
 #[test]
 fn a_waker_that_owns_a_request_may_be_dropped_by_a_close() {
-    let in_flight: &InFlight = Box::leak(Box::default());
-    let owner = Waker::from(Arc::new(Owner { _request: in_flight.begin().unwrap() }));
-    let mut close = in_flight.close();
+    // A waker may only borrow what is there for ever.
+    static IN_FLIGHT: LazyLock<InFlight> = LazyLock::new(InFlight::default);
+    let owner = Waker::from(Arc::new(Owner { _request: IN_FLIGHT.begin().unwrap() }));
+    let mut close = IN_FLIGHT.close();
     assert!(close.poll_unpin(&mut Context::from_waker(&owner)).is_pending());
     drop(owner);
     // The list has the last reference: to replace the waker is to end the request.

@@ -1,47 +1,51 @@
-//! The ring itself, which the kernel shares.
+//! The ring itself, which the kernel shares, and its thread.
 //!
 //! # Who owns what
 //!
-//! Any thread may submit, and any thread may look at the completions, each under a lock of its own.
-//! So the ring is not set up for a single issuer, nor with deferred task work, which only that one
-//! may run. Nor are interrupts saved by cooperative task work: what one thread has submitted,
-//! another may wait for, while the first one computes.
+//! One thread has the ring to itself: it submits, it waits, it looks at the completions. So the
+//! kernel may do its part of the work in that thread only, and only when it asks for completions
+//! (`IORING_SETUP_DEFER_TASKRUN`); otherwise it would interrupt whoever has submitted, for every
+//! operation. Everybody else only has to do with the slots, under their lock.
 //!
 //! The kernel works on memory that lies in a slot, from the moment when its entry is pushed to that
 //! when its completion is seen. In between the slot lends it to nobody and is not freed, whatever
-//! becomes of the future. The thread of the ring ends once the kernel has nothing any more.
+//! becomes of the future. The thread ends once the kernel has nothing any more.
 //!
-//! # Who looks
+//! # Who waits for whom
 //!
-//! A future whose call may be over looks for itself, as it is with what is in the page cache. The
-//! thread of the ring looks for those that wait; while there is none it sleeps.
+//! The thread sleeps while the kernel has nothing. Otherwise it waits in the kernel for a
+//! completion, or for a [call](Ring::call) by an event. Where it has woken others, it first gives
+//! them a moment to come with their next operations: these then go to the kernel together, and
+//! meanwhile more completions gather, which the kernel need not tell one by one.
 #![expect(unsafe_code, reason = "a queue shared with the kernel; argued at every block")]
 
 use super::slab::{Memory, PIECE, Slab};
 use super::slots::{Leftovers, Operation, Slots};
 use crate::file::memory::Block;
 use crate::file::orphans::Orphans;
-use io_uring::types::{Fixed, FsyncFlags, SubmitArgs};
-use io_uring::{IoUring, Probe, opcode};
+use io_uring::types::{Fd, Fixed, FsyncFlags};
+use io_uring::{IoUring, Probe, cqueue, opcode};
+use rustix::event::{EventfdFlags, eventfd};
 use std::fs::File;
 use std::io;
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 /// The size of the submission queue. That of completions is twice as large, and so never full.
 const ENTRIES: u32 = 256;
 
-/// How many operations there may be: with the one that ends the ring, they fit the queue.
+/// How many operations there may be: with the poll for events, they fit the queue.
 const SLOTS: u32 = ENTRIES - 1;
 
-/// The longest that a completion waits for others, in microseconds.
-const MOMENT: u32 = 100;
+/// The longest that completions wait for the next operations of those who were woken before.
+const MOMENT: Duration = Duration::from_micros(50);
 
-/// Marks the completion that only wakes the thread.
-const NO_SLOT: u64 = u64::MAX;
+/// Marks the completions that only say that the thread was called.
+const CALLED: u64 = u64::MAX;
 
 /// The registered file.
 const FILE: Fixed = Fixed(0);
@@ -91,21 +95,29 @@ fn length(memory: &Memory) -> u32 {
 /// What the lock guards.
 pub(super) struct State {
     pub(super) slots: Slots,
-    /// The thread sleeps, as nobody waits.
-    sleeps: bool,
+    thread: Whereabouts,
+    /// The thread was called, as what is queued is to be made now.
+    is_called: bool,
     /// The file was dropped.
     ends: bool,
 }
 
-/// A ring, with one file.
+/// Where the thread is, and so how it is called.
+#[derive(Clone, Copy)]
+enum Whereabouts {
+    /// Before it waits again, it looks whether it was called.
+    AtWork,
+    Asleep,
+    InKernel,
+}
+
+/// What a file shares with its thread.
 pub(super) struct Ring {
-    uring: IoUring,
-    /// Also guards the submission queue.
     state: Mutex<State>,
-    /// Guards the completion queue. Taken before the state.
-    reaping: Mutex<()>,
-    /// Notified where the thread sleeps, and somebody waits.
-    watched: Condvar,
+    /// Notified to call the thread where it sleeps.
+    called: Condvar,
+    /// Signalled to call the thread where it waits in the kernel.
+    event: OwnedFd,
     /// `None` where nothing could be registered.
     pub(super) slab: Option<Arc<Slab>>,
     pub(super) orphans: Orphans,
@@ -113,155 +125,22 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// # Errors
-    ///
-    /// Where the kernel has no ring, or one that lacks a call.
-    pub(super) fn new(file: File) -> io::Result<Self> {
-        let uring = IoUring::new(ENTRIES)?;
-        let mut probe = Probe::new();
-        uring.submitter().register_probe(&mut probe)?;
-        let codes = [opcode::Read::CODE, opcode::Write::CODE, opcode::Fallocate::CODE];
-        if !codes.into_iter().all(|code| probe.is_supported(code)) {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
-        uring.submitter().register_files(&[file.as_raw_fd()])?;
-        let slab = register(&uring).map(Arc::new);
-        let state = State { slots: Slots::new(SLOTS), sleeps: false, ends: false };
-        Ok(Self {
-            uring,
-            state: Mutex::new(state),
-            reaping: Mutex::default(),
-            watched: Condvar::new(),
-            slab,
-            orphans: Orphans::default(),
-            file,
-        })
-    }
-
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts what is queued into the submission queue. Whether something is in there.
-    pub(super) fn push_queued(&self, state: &mut State) -> bool {
-        // SAFETY: this is the only place, with `push_nothing` and `is_unsubmitted`, that looks at
-        // the submission queue, and all of them have the state in hand, which is behind its lock.
-        let mut queue = unsafe { self.uring.submission_shared() };
-        // SAFETY: the entry was made with the memory that lies in the slot beside it, or has none.
-        // The slot keeps it, unless it is leaked, until the kernel has answered.
-        state.slots.push_queued(|entry| unsafe { queue.push(entry) }.is_ok());
-        !queue.is_empty()
-    }
-
-    /// Puts an operation that does nothing into the submission queue.
-    fn push_nothing(&self, _state: &mut State) {
-        // SAFETY: as in `push_queued`.
-        let mut queue = unsafe { self.uring.submission_shared() };
-        let entry = opcode::Nop::new().build().user_data(NO_SLOT);
-        // SAFETY: it has no memory. There is room, as the slots leave one place.
-        let _ = unsafe { queue.push(&entry) };
-    }
-
-    /// Whether the kernel has yet to take something from the submission queue.
-    pub(super) fn is_unsubmitted(&self, _state: &mut State) -> bool {
-        // SAFETY: as in `push_queued`.
-        !unsafe { self.uring.submission_shared() }.is_empty()
-    }
-
-    /// Has the kernel take what is in the submission queue: usually all.
-    pub(super) fn submit(&self) {
-        // The kernel takes nothing where it is short of memory. Whoever waits for what is then left
-        // in the queue sees that, and submits it again.
-        let _ = self.uring.submit();
-    }
-
-    /// Submits until the kernel has taken all: where nobody is left to do it later.
-    pub(super) fn submit_all(&self) {
-        while self.is_unsubmitted(&mut self.state()) {
-            if self.uring.submit().is_err() {
-                std::thread::yield_now();
+    /// Has the thread make what is queued.
+    pub(super) fn call(&self, mut state: MutexGuard<'_, State>) {
+        state.is_called = true;
+        let thread = mem::replace(&mut state.thread, Whereabouts::AtWork);
+        drop(state);
+        match thread {
+            Whereabouts::AtWork => {}
+            Whereabouts::Asleep => self.called.notify_one(),
+            Whereabouts::InKernel => {
+                // It fails only where 2^64 signals were not taken.
+                let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
             }
-        }
-    }
-
-    /// Looks at the completions, unless somebody does that already.
-    pub(super) fn try_reap(&self) {
-        match self.reaping.try_lock() {
-            Ok(turn) => self.reap(turn),
-            Err(TryLockError::Poisoned(turn)) => self.reap(turn.into_inner()),
-            // It may have looked too early. Then the thread looks again, as somebody waits.
-            Err(TryLockError::WouldBlock) => {}
-        }
-    }
-
-    /// Looks at the completions, and wakes those who wait for them.
-    fn reap(&self, turn: MutexGuard<'_, ()>) {
-        let mut leftovers = Leftovers::default();
-        // SAFETY: this is the only place that looks at the completion queue, and it has the turn.
-        let mut queue = unsafe { self.uring.completion_shared() };
-        if !queue.is_empty() {
-            let mut state = self.state();
-            for entry in &mut queue {
-                if let Ok(index) = u32::try_from(entry.user_data()) {
-                    state.slots.complete(index, entry.result(), &mut leftovers);
-                }
-            }
-        }
-        drop(queue);
-        drop(turn);
-        let Leftovers { wakers, orphans, .. } = leftovers;
-        for number in orphans {
-            calmly(|| self.orphans.ended(number));
-        }
-        for waker in wakers {
-            calmly(|| waker.wake());
-        }
-    }
-
-    /// Wakes the thread, if it sleeps, as somebody waits from now on.
-    pub(super) fn notify(&self, state: &mut State) {
-        if mem::take(&mut state.sleeps) {
-            self.watched.notify_one();
-        }
-    }
-
-    /// What the thread does, until the file was dropped and the kernel has nothing any more.
-    pub(super) fn run(&self) {
-        while self.sleep() {
-            if self.wait().is_err_and(|error| is_short(&error)) {
-                #[expect(clippy::disallowed_methods, reason = "a real ring, never simulated")]
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            self.reap(self.reaping.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-    }
-
-    /// Waits for a completion, and a moment for others: half of those under way. Where the kernel
-    /// hands operations to threads of its own, they end one by one, and a change of thread for each
-    /// costs more than the operation. After that moment any completion ends the wait.
-    fn wait(&self) -> io::Result<usize> {
-        let want = self.state().slots.in_kernel() / 2;
-        // One wait does both since Linux 6.12.
-        if want > 1 && self.uring.params().is_feature_min_timeout() {
-            let moment = SubmitArgs::new().min_wait_usec(MOMENT);
-            return self.uring.submitter().submit_with_args(want, &moment);
-        }
-        self.uring.submit_and_wait(1)
-    }
-
-    /// Sleeps until somebody waits; `false` where the thread is to end.
-    fn sleep(&self) -> bool {
-        let mut state = self.state();
-        loop {
-            if state.ends && state.slots.in_kernel() == 0 {
-                return false;
-            }
-            if state.ends || state.slots.is_watched() {
-                return true;
-            }
-            state.sleeps = true;
-            state = self.watched.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.sleeps = false;
         }
     }
 
@@ -269,16 +148,162 @@ impl Ring {
     pub(super) fn end(&self) {
         let mut state = self.state();
         state.ends = true;
-        // It may wait for completions that others have seen before it.
-        self.push_nothing(&mut state);
-        self.notify(&mut state);
-        drop(state);
-        self.submit_all();
+        self.call(state);
+    }
+
+    /// Wakes those whose operations have ended. Whether there were any.
+    ///
+    /// Whoever is woken may get this processor at once. So that it does not fall asleep again after
+    /// each one, with a change of thread for the next, it takes the others along where it
+    /// [has its answer](Slots::all_to_wake).
+    fn wake_one_by_one(&self) -> bool {
+        let mut any = false;
+        while let Some(waker) = self.next_to_wake() {
+            any = true;
+            calmly(|| waker.wake());
+        }
+        any
+    }
+
+    /// A function, so that the lock is released on return.
+    fn next_to_wake(&self) -> Option<Waker> {
+        self.state().slots.next_to_wake()
+    }
+
+    /// Sleeps until the thread is called. While the kernel has something, it does so for a moment
+    /// only, and only if somebody was woken and more than one operation is left.
+    fn wait_for_call(&self, has_woken: bool) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        while !state.is_called && !state.ends {
+            let left = state.slots.in_kernel();
+            if left == 1 || left > 1 && !has_woken {
+                break;
+            }
+            state.thread = Whereabouts::Asleep;
+            if left == 0 {
+                state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.called.wait_timeout(state, MOMENT);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if timeout.timed_out() {
+                break;
+            }
+        }
+        state
     }
 }
 
+/// The ring, in the hands of its thread.
+pub(super) struct Worker {
+    uring: IoUring,
+    pub(super) ring: Arc<Ring>,
+    /// The kernel watches the event.
+    watches: bool,
+}
+
+impl Worker {
+    /// # Errors
+    ///
+    /// Where the kernel has no ring, or one that lacks a call.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let uring = build()?;
+        let mut probe = Probe::new();
+        uring.submitter().register_probe(&mut probe)?;
+        let codes = [opcode::Read::CODE, opcode::Write::CODE, opcode::Fallocate::CODE];
+        // Nothing else tells whether it can poll for more than one event: both came with 5.13.
+        let polls_on = uring.params().is_feature_resource_tagging();
+        if !polls_on || !codes.into_iter().all(|code| probe.is_supported(code)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        uring.submitter().register_files(&[file.as_raw_fd()])?;
+        let slab = register(&uring).map(Arc::new);
+        let state = State {
+            slots: Slots::new(SLOTS),
+            thread: Whereabouts::AtWork,
+            is_called: false,
+            ends: false,
+        };
+        let ring = Ring {
+            state: Mutex::new(state),
+            called: Condvar::new(),
+            event: eventfd(0, EventfdFlags::CLOEXEC)?,
+            slab,
+            orphans: Orphans::default(),
+            file,
+        };
+        Ok(Self { uring, ring: Arc::new(ring), watches: false })
+    }
+
+    /// What the thread does, until the file was dropped and the kernel has nothing any more.
+    pub(super) fn run(mut self) {
+        let mut has_woken = false;
+        // From now on the ring is this thread's. That it is enabled already is no error.
+        let _ = self.uring.submitter().register_enable_rings();
+        while self.next_batch(has_woken) {
+            if self.uring.submit_and_wait(1).is_err_and(|error| is_short(&error)) {
+                #[expect(clippy::disallowed_methods, reason = "a real ring, never simulated")]
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            has_woken = self.reap();
+        }
+    }
+
+    /// Waits for operations, or for the kernel to have some, and puts those that are queued into
+    /// the submission queue. `false` where the thread is to end.
+    fn next_batch(&mut self, has_woken: bool) -> bool {
+        let mut state = self.ring.wait_for_call(has_woken);
+        if state.ends && state.slots.in_kernel() == 0 {
+            return false;
+        }
+        let mut queue = self.uring.submission();
+        if !self.watches {
+            let event = Fd(self.ring.event.as_raw_fd());
+            let events = libc::POLLIN as u32;
+            let entry = opcode::PollAdd::new(event, events).multi(true).build().user_data(CALLED);
+            // SAFETY: it has no memory.
+            self.watches = unsafe { queue.push(&entry) }.is_ok();
+        }
+        // SAFETY: the entry was made with the memory that lies in the slot beside it, or has none.
+        // The slot keeps it, unless it is leaked, until the kernel has answered.
+        state.slots.push_queued(|entry| unsafe { queue.push(entry) }.is_ok());
+        drop(queue);
+        state.is_called = state.slots.queued() > 0;
+        state.thread = Whereabouts::InKernel;
+        true
+    }
+
+    /// Looks at the completions, and wakes those who wait for them. Whether there were any.
+    fn reap(&mut self) -> bool {
+        let mut leftovers = Leftovers::default();
+        let mut state = self.ring.state();
+        state.thread = Whereabouts::AtWork;
+        for entry in self.uring.completion() {
+            match u32::try_from(entry.user_data()) {
+                Ok(index) => state.slots.complete(index, entry.result(), &mut leftovers),
+                Err(_) => self.watches = cqueue::more(entry.flags()),
+            }
+        }
+        // What the kernel has cancelled.
+        state.is_called |= leftovers.again;
+        drop(state);
+        for number in leftovers.orphans.drain(..) {
+            calmly(|| self.ring.orphans.ended(number));
+        }
+        self.ring.wake_one_by_one()
+    }
+}
+
+/// A ring that belongs to the thread that enables it, where the kernel has that (Linux 6.1).
+fn build() -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder.setup_r_disabled().setup_single_issuer().setup_defer_taskrun();
+    builder.build(ENTRIES).or_else(|_| IoUring::new(ENTRIES))
+}
+
 /// Wakes somebody. A waker that panics is no reason for the others to sleep on.
-fn calmly(wake: impl FnOnce()) {
+pub(super) fn calmly(wake: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(wake));
 }
 
@@ -295,22 +320,26 @@ fn register(uring: &IoUring) -> Option<Slab> {
         iov_len: PIECE,
     };
     let vectors: Vec<_> = slab.pieces().map(vector).collect();
-    // SAFETY: the memory is there until the slab is dropped, and the ring drops it last. The kernel
-    // works on it only where an operation says so.
+    // SAFETY: the memory is there until the slab is dropped, of which the worker owns a share until
+    // it has dropped the ring. The kernel works on it only where an operation says so.
     unsafe { uring.submitter().register_buffers(&vectors) }.ok()?;
     Some(slab)
 }
 
-impl Drop for Ring {
+impl Drop for Worker {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.ring.state();
         if state.slots.in_kernel() > 0 {
             // The thread has panicked. What the kernel works on is never freed.
             state.slots.forget();
-            mem::forget(self.slab.take());
+            mem::forget(self.ring.slab.clone());
         }
+        drop(state);
         // Closing the ring would do that later, and the lock on the file would be held until then.
         let _ = self.uring.submitter().unregister_files();
         let _ = self.uring.submitter().unregister_buffers();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::slab::Memory;
 use io_uring::squeue::Entry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::task::Waker;
 
@@ -29,7 +29,7 @@ struct Slot {
     stage: Stage,
     /// `None` while free.
     operation: Option<Operation>,
-    /// Of the future, where it waits.
+    /// Of the future.
     waker: Option<Waker>,
     /// The future was dropped, and this is its number among the orphans.
     orphan: Option<u64>,
@@ -39,11 +39,12 @@ struct Slot {
 /// What is left to do once the lock is released.
 #[derive(Default)]
 pub(super) struct Leftovers {
-    pub(super) wakers: Vec<Waker>,
     /// Those that have ended.
     pub(super) orphans: Vec<u64>,
     /// What orphans owned.
     freed: Vec<Operation>,
+    /// Something was queued that is to be made again.
+    pub(super) again: bool,
 }
 
 /// All slots, and those who wait for one.
@@ -54,8 +55,8 @@ pub(super) struct Slots {
     queued: Vec<u32>,
     /// How many the kernel has.
     in_kernel: usize,
-    /// Of how many somebody has to hear when the kernel is done with them, who does not look.
-    watched: usize,
+    /// Those whose operations have ended, and who are not woken yet.
+    to_wake: VecDeque<Waker>,
     /// Those who wait for a slot, first come, first served. Whoever is woken is not here any more.
     waiting: BTreeMap<u64, Waker>,
     last_ticket: u64,
@@ -75,7 +76,7 @@ impl Slots {
             free: (0..count).rev().collect(),
             queued: Vec::new(),
             in_kernel: 0,
-            watched: 0,
+            to_wake: VecDeque::new(),
             waiting: BTreeMap::new(),
             last_ticket: 0,
         }
@@ -83,11 +84,6 @@ impl Slots {
 
     pub(super) fn in_kernel(&self) -> usize {
         self.in_kernel
-    }
-
-    /// Whether somebody has to be told when an operation ends.
-    pub(super) fn is_watched(&self) -> bool {
-        self.watched > 0
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -124,9 +120,10 @@ impl Slots {
     }
 
     /// Queues an operation in a slot that was [claimed](Self::claim).
-    pub(super) fn queue(&mut self, index: u32, operation: Operation) {
+    pub(super) fn queue(&mut self, index: u32, operation: Operation, waker: &Waker) {
         let slot = &mut self.slots[index as usize];
         slot.operation = Some(operation);
+        slot.waker = Some(waker.clone());
         slot.stage = Stage::Queued;
         self.queued.push(index);
     }
@@ -155,25 +152,31 @@ impl Slots {
         self.in_kernel -= 1;
         if let Some(number) = slot.orphan {
             leftovers.orphans.push(number);
-            self.watched -= 1;
             let (operation, next) = self.release(index);
             leftovers.freed.extend(operation);
-            leftovers.wakers.extend(next);
+            self.to_wake.extend(next);
             return;
         }
-        // Nobody cancels operations, but the kernel may where the thread that has submitted them
-        // exits before they have begun. That is no answer: another thread submits it again.
+        // Nobody cancels operations, but the kernel may where a thread of it ends. That is no answer.
         if result == -libc::ECANCELED && slot.cancelled < MOST_CANCELLED {
             slot.cancelled += 1;
             slot.stage = Stage::Queued;
             self.queued.push(index);
+            leftovers.again = true;
         } else {
             slot.stage = Stage::Done(result);
+            self.to_wake.extend(slot.waker.take());
         }
-        if let Some(waker) = slot.waker.take() {
-            self.watched -= 1;
-            leftovers.wakers.push(waker);
-        }
+    }
+
+    /// The next who is to be woken.
+    pub(super) fn next_to_wake(&mut self) -> Option<Waker> {
+        self.to_wake.pop_front()
+    }
+
+    /// All who are to be woken.
+    pub(super) fn all_to_wake(&mut self) -> VecDeque<Waker> {
+        mem::take(&mut self.to_wake)
     }
 
     /// The answer to the operation of this slot, which is free then, and who is to be woken.
@@ -185,9 +188,11 @@ impl Slots {
 
     /// From now on this is the waker of the operation, which is under way. Gives the outdated one.
     pub(super) fn watch(&mut self, index: u32, waker: &Waker) -> Option<Waker> {
-        let outdated = self.slots[index as usize].waker.replace(waker.clone());
-        self.watched += usize::from(outdated.is_none());
-        outdated
+        let own = &mut self.slots[index as usize].waker;
+        if own.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            return None;
+        }
+        own.replace(waker.clone())
     }
 
     /// The future of the operation was dropped. If the kernel has it, it is an orphan, with the
@@ -195,15 +200,13 @@ impl Slots {
     pub(super) fn abandon(&mut self, index: u32, adopt: impl FnOnce() -> u64) -> Abandoned {
         let slot = &mut self.slots[index as usize];
         let waker = slot.waker.take();
-        self.watched -= usize::from(waker.is_some());
         if let Stage::InKernel = slot.stage {
             slot.orphan = Some(adopt());
-            self.watched += 1;
-            return Abandoned { orphaned: true, next: None, _waker: waker, _operation: None };
+            return Abandoned { next: None, _waker: waker, _operation: None };
         }
         self.queued.retain(|&queued| queued != index);
         let (operation, next) = self.release(index);
-        Abandoned { orphaned: false, next, _waker: waker, _operation: operation }
+        Abandoned { next, _waker: waker, _operation: operation }
     }
 
     /// Frees a slot, and takes the first away who waits for one.
@@ -223,7 +226,6 @@ impl Slots {
 
 /// What is left of an operation whose future was dropped, to be dropped without the lock.
 pub(super) struct Abandoned {
-    pub(super) orphaned: bool,
     /// Who gets the slot.
     pub(super) next: Option<Waker>,
     _waker: Option<Waker>,
@@ -250,7 +252,7 @@ mod tests {
 
     fn queued(slots: &mut Slots) -> u32 {
         let index = slots.claim(&mut None, noop_waker_ref()).0.unwrap();
-        slots.queue(index, Operation::sync(FsyncFlags::empty()));
+        slots.queue(index, Operation::sync(FsyncFlags::empty()), noop_waker_ref());
         index
     }
 
@@ -263,7 +265,6 @@ mod tests {
         assert!(slots.claim(&mut first, &counts[0].clone().into()).0.is_none());
         assert!(slots.claim(&mut second, &counts[1].clone().into()).0.is_none());
         let abandoned = slots.abandon(index, || unreachable!("the kernel never had it"));
-        assert!(!abandoned.orphaned);
         abandoned.next.unwrap().wake();
         assert_eq!(counts[0].0.load(Ordering::Relaxed), 1);
         assert!(slots.claim(&mut None, noop_waker_ref()).0.is_none(), "who comes now comes last");
@@ -280,18 +281,20 @@ mod tests {
         let mut slots = Slots::new(2);
         let (kept, orphan) = (queued(&mut slots), queued(&mut slots));
         slots.push_queued(|_| true);
-        assert!(slots.watch(kept, noop_waker_ref()).is_none());
-        assert!(slots.abandon(orphan, || 7).orphaned);
-        assert_eq!((slots.in_kernel(), slots.watched), (2, 2));
+        assert!(slots.watch(kept, noop_waker_ref()).is_none(), "it would wake the same");
+        assert!(slots.abandon(orphan, || 7).next.is_none());
+        assert_eq!(slots.in_kernel(), 2);
         assert!(slots.free.is_empty());
         let mut leftovers = Leftovers::default();
         slots.complete(kept, -libc::ECANCELED, &mut leftovers);
         slots.complete(orphan, -libc::ECANCELED, &mut leftovers);
-        assert_eq!((leftovers.wakers.len(), leftovers.orphans), (1, vec![7]));
-        assert_eq!((slots.in_kernel(), slots.watched, slots.queued()), (0, 0, 1));
+        assert_eq!((leftovers.again, &leftovers.orphans[..]), (true, &[7][..]));
+        assert!(slots.next_to_wake().is_none(), "there is no answer yet");
+        assert_eq!((slots.in_kernel(), slots.queued()), (0, 1));
         assert!(slots.answer(kept).is_none());
         slots.push_queued(|_| true);
         slots.complete(kept, 0, &mut Leftovers::default());
+        assert_eq!(slots.all_to_wake().len(), 1);
         assert_eq!(slots.answer(kept).unwrap().0, 0);
         assert_eq!(slots.free.len(), 2);
     }

@@ -36,6 +36,16 @@ macro_rules! over_each {
                 }
             })*
         }
+
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        mod ring_only {
+            $(#[test]
+            fn $test() {
+                if crate::file::tests::has_ring() {
+                    super::$test(crate::file::RingFile::ring_only);
+                }
+            })*
+        }
     };
 }
 
