@@ -24,7 +24,8 @@ use std::thread::{Builder, JoinHandle};
 ///
 /// It suits Linux, and many requests at a time: those that are made together are given to the kernel
 /// together. What needs no waiting is done at once, without the ring (`RWF_NOWAIT`): reads of what
-/// is in the page cache, and where the file system can, writes to it. Each file has a ring of its
+/// is in the page cache, and where the file system can, writes to it. So is everything on a file
+/// system in memory (tmpfs), which cannot say what would have to wait. Each file has a ring of its
 /// own, a thread that has it to itself, and 4 MiB of memory, registered with the kernel where the
 /// user may lock that much.
 ///
@@ -64,6 +65,8 @@ pub struct RingFile {
     ring: Arc<Ring>,
     reads: AtOnce,
     writes: AtOnce,
+    /// No call waits for a disk.
+    is_in_memory: bool,
     /// `None` while dropped.
     thread: Option<JoinHandle<()>>,
 }
@@ -87,7 +90,8 @@ impl RingFile {
         let ring = Arc::clone(&worker.ring);
         let thread = Builder::new().name("ring-file".into()).spawn(move || worker.run())?;
         let [reads, writes] = [at_once; 2].map(AtOnce::new);
-        Ok(Self { ring, reads, writes, thread: Some(thread) })
+        let is_in_memory = at_once && system::is_in_memory(&ring.file);
+        Ok(Self { ring, reads, writes, is_in_memory, thread: Some(thread) })
     }
 
     /// One that tries nothing at once, so that every call takes the way through the ring.
@@ -98,7 +102,7 @@ impl RingFile {
 
     async fn read(&self, pieces: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         check(offset)?;
-        let at_once = || system::read_at_once(&self.ring.file, pieces, offset);
+        let at_once = || system::read_at_once(&self.ring.file, pieces, offset, self.is_in_memory);
         if let Some(count) = self.reads.attempt(at_once) {
             return Ok(count);
         }
@@ -114,7 +118,7 @@ impl RingFile {
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let change = memory::bytes(offset, length as u64);
         self.ring.orphans.overlapping(change.clone()).await;
-        let at_once = || system::write_at_once(&self.ring.file, pieces, offset);
+        let at_once = || system::write_at_once(&self.ring.file, pieces, offset, self.is_in_memory);
         if let Some(count) = self.writes.attempt(at_once) {
             return Ok(count);
         }
@@ -127,6 +131,9 @@ impl RingFile {
 
     async fn sync(&self, flags: FsyncFlags) -> io::Result<()> {
         self.ring.orphans.changes().await;
+        if self.is_in_memory {
+            return self.ring.file.sync_all();
+        }
         Call::new(&self.ring, Operation::sync(flags), None).await?;
         Ok(())
     }
@@ -237,7 +244,7 @@ mod tests {
     use futures::task::noop_waker_ref;
     use std::future::Future;
     use std::pin::Pin;
-    use std::task::Context;
+    use std::task::{Context, Poll};
 
     /// Whether a future is not ready, however often it is polled.
     fn waits<T>(future: &mut Pin<Box<dyn Future<Output = T> + '_>>) -> bool {
@@ -275,6 +282,30 @@ mod tests {
             }
         }
         block_on(settle);
+    }
+
+    #[test]
+    fn on_a_file_system_in_memory_nothing_waits() {
+        let Ok(file) = tempfile::tempfile_in("/dev/shm") else {
+            return eprintln!("skipped: this machine has no /dev/shm");
+        };
+        if !crate::file::tests::has_ring() {
+            return;
+        }
+        let file = RingFile::new(file).unwrap();
+        assert!(file.is_in_memory);
+        let once = |mut future: Pin<Box<dyn Future<Output = io::Result<usize>> + '_>>| {
+            future.as_mut().poll(&mut Context::from_waker(noop_waker_ref()))
+        };
+        let mut buffer = [0; 512];
+        assert!(matches!(once(Box::pin(file.write_at(&[7; 512], 0))), Poll::Ready(Ok(512))));
+        assert!(matches!(once(Box::pin(file.read_at(&mut buffer, 0))), Poll::Ready(Ok(512))));
+        assert_eq!(buffer, [7; 512]);
+        let sync = async { file.sync_data().await.map(|()| 0) };
+        assert!(matches!(once(Box::pin(sync)), Poll::Ready(Ok(0))));
+        assert_eq!(block_on(file.read_at(&mut buffer, 512)).unwrap(), 0, "the end of the file");
+        let refused = block_on(file.write_at(&[7; 512], (1 << 63) - 100));
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]
