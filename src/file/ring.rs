@@ -22,12 +22,12 @@ use std::thread::{Builder, JoinHandle};
 
 /// A file whose calls go through `io_uring`, so that no thread of an executor waits for a disk.
 ///
-/// It suits Linux, and many requests at a time: those that are made together are given to the kernel
-/// together. What needs no waiting is done at once, without the ring (`RWF_NOWAIT`): reads of what
-/// is in the page cache, and where the file system can, writes to it. So is everything on a file
-/// system in memory (tmpfs), which cannot say what would have to wait. Each file has a ring of its
-/// own, a thread that has it to itself, and 4 MiB of memory, registered with the kernel where the
-/// user may lock that much.
+/// It suits Linux, and many requests at a time: those that are made together are given to the
+/// kernel together. What needs no waiting is done at once, without the ring (`RWF_NOWAIT`): reads
+/// of what is in the page cache, and where the file system can, writes to it. So is everything on a
+/// file system in memory (tmpfs), which cannot say what would have to wait. Each file has a ring of
+/// its own, a thread that has it to itself, and 4 MiB of memory, registered with the kernel where
+/// the user may lock that much.
 ///
 /// The length, holes and alignment are asked for directly, and so is a new length set: these are
 /// about metadata, and seldom wait for a disk.
@@ -85,25 +85,20 @@ impl RingFile {
         Self::with(file, is_buffered)
     }
 
-    fn with(file: File, at_once: bool) -> io::Result<Self> {
+    /// With `tries` off, every call takes the way through the ring.
+    pub(super) fn with(file: File, tries: bool) -> io::Result<Self> {
         let worker = Worker::new(file)?;
         let ring = Arc::clone(&worker.ring);
         let thread = Builder::new().name("ring-file".into()).spawn(move || worker.run())?;
-        let [reads, writes] = [at_once; 2].map(AtOnce::new);
-        let is_in_memory = at_once && system::is_in_memory(&ring.file);
+        let [reads, writes] = [tries; 2].map(AtOnce::new);
+        let is_in_memory = tries && at_once::is_in_memory(&ring.file);
         Ok(Self { ring, reads, writes, is_in_memory, thread: Some(thread) })
-    }
-
-    /// One that tries nothing at once, so that every call takes the way through the ring.
-    #[cfg(test)]
-    pub(super) fn ring_only(file: File) -> io::Result<Self> {
-        Self::with(file, false)
     }
 
     async fn read(&self, pieces: &mut [IoSliceMut<'_>], offset: u64) -> io::Result<usize> {
         check(offset)?;
-        let at_once = || system::read_at_once(&self.ring.file, pieces, offset, self.is_in_memory);
-        if let Some(count) = self.reads.attempt(at_once) {
+        let attempt = || at_once::read(&self.ring.file, pieces, offset, self.is_in_memory);
+        if let Some(count) = self.reads.attempt(attempt) {
             return Ok(count);
         }
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
@@ -118,8 +113,8 @@ impl RingFile {
         let length = memory::total(pieces.iter().map(|piece| piece.len()));
         let change = memory::bytes(offset, length as u64);
         self.ring.orphans.overlapping(change.clone()).await;
-        let at_once = || system::write_at_once(&self.ring.file, pieces, offset, self.is_in_memory);
-        if let Some(count) = self.writes.attempt(at_once) {
+        let attempt = || at_once::write(&self.ring.file, pieces, offset, self.is_in_memory);
+        if let Some(count) = self.writes.attempt(attempt) {
             return Ok(count);
         }
         let mut memory = Memory::new(self.ring.slab.as_ref(), length);

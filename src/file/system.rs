@@ -58,45 +58,6 @@ pub(crate) fn write_vectored(
     Ok(rustix::io::pwritev(file, &pieces[..count], offset)?)
 }
 
-/// Whether the file lies in memory (`tmpfs(5)`), so that no call on it waits for a disk; but for a
-/// swapped page.
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn is_in_memory(file: &File) -> bool {
-    // `TMPFS_MAGIC` of `statfs(2)`.
-    rustix::fs::fstatfs(file).is_ok_and(|told| told.f_type == 0x0102_1994)
-}
-
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-fn at_once(is_in_memory: bool) -> rustix::io::ReadWriteFlags {
-    use rustix::io::ReadWriteFlags;
-    if is_in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT }
-}
-
-/// As [`read_vectored`], of what is there at once: `EAGAIN` where a disk has to be waited for, and
-/// `EOPNOTSUPP` where the file system cannot tell (`preadv2(2)` with `RWF_NOWAIT`).
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn read_at_once(
-    file: &File,
-    pieces: &mut [IoSliceMut<'_>],
-    offset: u64,
-    is_in_memory: bool,
-) -> io::Result<usize> {
-    let (count, flags) = (pieces.len().min(MOST_PIECES), at_once(is_in_memory));
-    Ok(rustix::io::preadv2(file, &mut pieces[..count], offset, flags)?)
-}
-
-/// As [`write_vectored`], of what needs no waiting; see [`read_at_once`].
-#[cfg(all(feature = "io-uring", target_os = "linux"))]
-pub(crate) fn write_at_once(
-    file: &File,
-    pieces: &[IoSlice<'_>],
-    offset: u64,
-    is_in_memory: bool,
-) -> io::Result<usize> {
-    let (count, flags) = (pieces.len().min(MOST_PIECES), at_once(is_in_memory));
-    Ok(rustix::io::pwritev2(file, &pieces[..count], offset, flags)?)
-}
-
 /// A block special file has no holes: `lseek(2)` takes it for data up to its end.
 #[cfg(target_os = "linux")]
 pub(crate) fn next_data(file: &File, offset: u64) -> io::Result<Option<Range<u64>>> {

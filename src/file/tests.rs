@@ -50,7 +50,7 @@ macro_rules! over_each {
             $(#[test]
             fn $test() {
                 if super::has_ring() {
-                    super::$test(crate::file::RingFile::ring_only);
+                    super::$test(|file| crate::file::RingFile::with(file, false));
                 }
             })*
         }

@@ -1,6 +1,9 @@
 //! Calls that need no waiting, and so no ring.
 
-use std::io;
+use crate::file::MOST_PIECES;
+use rustix::io::ReadWriteFlags;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Tries calls of one kind at once, for as long as the file can say that they would have to wait.
@@ -13,7 +16,8 @@ impl AtOnce {
         Self { may_be_tried: AtomicBool::new(may_be_tried) }
     }
 
-    /// What `call` gave; `None` where the ring has to make it, errors included: they are its answer.
+    /// What `call` gave; `None` where the ring has to make it, also after an error, which is then
+    /// its answer.
     pub(super) fn attempt(&self, call: impl FnOnce() -> io::Result<usize>) -> Option<usize> {
         if !self.may_be_tried.load(Ordering::Relaxed) {
             return None;
@@ -29,6 +33,40 @@ impl AtOnce {
             }
         }
     }
+}
+
+/// Whether the file lies in memory (`tmpfs(5)`), so that no call on it waits for a disk; but for a
+/// swapped page.
+pub(super) fn is_in_memory(file: &File) -> bool {
+    // `TMPFS_MAGIC` of `statfs(2)`.
+    rustix::fs::fstatfs(file).is_ok_and(|told| told.f_type == 0x0102_1994)
+}
+
+fn flags(is_in_memory: bool) -> ReadWriteFlags {
+    if is_in_memory { ReadWriteFlags::empty() } else { ReadWriteFlags::NOWAIT }
+}
+
+/// As `preadv(2)`, of what is there at once: `EAGAIN` where a disk has to be waited for, and
+/// `EOPNOTSUPP` where the file system cannot tell (`preadv2(2)` with `RWF_NOWAIT`).
+pub(super) fn read(
+    file: &File,
+    pieces: &mut [IoSliceMut<'_>],
+    offset: u64,
+    is_in_memory: bool,
+) -> io::Result<usize> {
+    let (count, flags) = (pieces.len().min(MOST_PIECES), flags(is_in_memory));
+    Ok(rustix::io::preadv2(file, &mut pieces[..count], offset, flags)?)
+}
+
+/// As `pwritev(2)`, of what needs no waiting; see [`read`].
+pub(super) fn write(
+    file: &File,
+    pieces: &[IoSlice<'_>],
+    offset: u64,
+    is_in_memory: bool,
+) -> io::Result<usize> {
+    let (count, flags) = (pieces.len().min(MOST_PIECES), flags(is_in_memory));
+    Ok(rustix::io::pwritev2(file, &pieces[..count], offset, flags)?)
 }
 
 #[cfg(test)]

@@ -157,7 +157,8 @@ impl Slots {
             self.to_wake.extend(next);
             return;
         }
-        // Nobody cancels operations, but the kernel may where a thread of it ends. That is no answer.
+        // Nobody cancels operations, but the kernel may where a thread of it ends. That is no
+        // answer.
         if result == -libc::ECANCELED && slot.cancelled < MOST_CANCELLED {
             slot.cancelled += 1;
             slot.stage = Stage::Queued;

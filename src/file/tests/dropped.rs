@@ -42,7 +42,7 @@ macro_rules! over_each {
             $(#[test]
             fn $test() {
                 if crate::file::tests::has_ring() {
-                    super::$test(crate::file::RingFile::ring_only);
+                    super::$test(|file| crate::file::RingFile::with(file, false));
                 }
             })*
         }

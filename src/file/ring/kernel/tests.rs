@@ -1,4 +1,5 @@
-//! When the thread waits, and for what. Reads of an empty pipe are under way until it is written to.
+//! When the thread waits, and for what. Reads of an empty pipe are under way until it is written
+//! to.
 
 use super::{Leftovers, MOMENT, Memory, Operation, Ring, Worker};
 use crate::file::{BackingFile, RingFile};
@@ -74,7 +75,7 @@ fn the_thread_sleeps_until_it_is_called_where_the_kernel_has_nothing() {
 #[test]
 fn the_thread_is_called_while_it_waits_in_the_kernel() {
     let Some((reader, mut writer)) = pipe() else { return };
-    let file = RingFile::ring_only(reader).unwrap();
+    let file = RingFile::with(reader, false).unwrap();
     let mut buffer = [0];
     let mut read = Box::pin(file.read_at(&mut buffer, 0));
     let mut context = Context::from_waker(noop_waker_ref());
