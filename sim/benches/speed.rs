@@ -9,17 +9,15 @@
 //! fault, each of 1 to 8 blocks where nothing else is said. The other mix is what the default
 //! campaign draws.
 
-use blocktwin::disk::{CrashPolicy, Fault, FaultKind, Medium};
+#[path = "../src/bench/work.rs"]
+mod work;
+
+use blocktwin::disk::Medium;
 use blocktwin::lockstep::{FileBacked, Options, Runner, Verdict};
-use blocktwin::rng::{Purpose, Rng};
-use blocktwin::scenario::{
-    DeviceSpec, Op, Profile, Scenario, Step, Trim, VERSION, decode, encode, generate,
-};
+use blocktwin::scenario::{Op, Profile, Scenario, decode, encode, generate};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
-
-/// Operations of every scenario.
-const STEPS: usize = 64;
+use work::{STEPS, Shape};
 
 /// Different scenarios of a row.
 const SCENARIOS: usize = 256;
@@ -41,7 +39,7 @@ fn main() {
     let single = Shape { longest: 1, ..small };
     let large = Shape { block_size: 4096, blocks: 64, longest: 8 };
     let w = |shape, clients| -> Vec<Scenario> {
-        (0..).map(|seed| work(seed, shape, clients)).take(SCENARIOS).collect()
+        (0..).map(|seed| work::scenario(seed, shape, clients)).take(SCENARIOS).collect()
     };
     let shm = Medium::in_directory("/dev/shm").ok();
     let mut rows = vec![
@@ -157,64 +155,4 @@ fn defaults() -> Vec<Scenario> {
         long.filter(|it| it.steps.len() >= STEPS).take(SCENARIOS).collect();
     scenarios.iter_mut().for_each(|scenario| scenario.steps.truncate(STEPS));
     scenarios
-}
-
-/// A device, and the most blocks of an operation on it.
-#[derive(Clone, Copy)]
-struct Shape {
-    block_size: u32,
-    blocks: u64,
-    longest: u64,
-}
-
-fn work(seed: u64, shape: Shape, clients: u64) -> Scenario {
-    let Shape { block_size, blocks, longest } = shape;
-    let rng = &mut Rng::new(seed, Purpose::Operations);
-    let block = u64::from(block_size);
-    let steps = (0..STEPS).map(|_| {
-        let length = rng.between(1, longest);
-        let (offset, length) = (rng.between(0, blocks - length) * block, length * block);
-        let change = Op::write(offset, length);
-        let drawn = rng.weighted(&[40, 40, 8, 4, 3, 5]);
-        let op = match drawn {
-            0 => change,
-            1 => Op::Read { offset, length },
-            2 => Op::Flush,
-            3 => Op::trim(offset, length),
-            4 => Op::Crash(CrashPolicy::Random(rng.next_u64())),
-            _ => *rng.pick(&[change, Op::Read { offset, length }]),
-        };
-        let mut step =
-            Step { client: u8::try_from(rng.below(clients)).expect("few"), ..Step::new(op) };
-        if drawn == 5 {
-            let short = match op {
-                Op::Write { .. } => FaultKind::ShortWrite(512),
-                _ => FaultKind::ShortRead(512),
-            };
-            let kind = *rng.pick(&[short, FaultKind::Interrupted, FaultKind::Eio]);
-            step.faults.push(Fault { call: 0, kind });
-        }
-        step
-    });
-    let device = DeviceSpec {
-        sector_size: 512,
-        block_size,
-        block_count: blocks,
-        file_length: blocks * block,
-        heap: 256 << 10,
-        trim: Trim::Scribble,
-        read_only: false,
-        used: false,
-    };
-    Scenario {
-        version: VERSION,
-        note: String::new(),
-        seed: None,
-        device,
-        steps: steps.collect(),
-        schedule: seed,
-        salt: seed,
-        in_pieces: false,
-        expect: None,
-    }
 }

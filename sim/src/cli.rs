@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Run every legal device as a control: an accusation is a mistake of this program.
     #[command(after_help = examples::LEGAL)]
     Legal(LegalArgs),
+    /// Measure checked operations a second, beside bare system calls and what others use.
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArgs),
     /// Turn fuzz inputs into regressions and back, and check them all.
     #[command(after_help = examples::CORPUS)]
     Corpus {
@@ -256,6 +259,21 @@ pub(crate) struct LegalArgs {
     /// How many scenarios to run at once. By default one for each processor.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MOST_JOBS))]
     pub(crate) jobs: Option<u16>,
+
+    /// How to print the table.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// The processor time that each row has, as in 2s or 1m.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, default_value = "2s")]
+    pub(crate) time: Duration,
+
+    /// The directory of the files. By default it is on tmpfs where there is one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 
     /// How to print the table.
     #[arg(long, value_enum, default_value_t)]

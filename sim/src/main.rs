@@ -1,6 +1,7 @@
 //! The `blocktwin` program: campaigns from seeds, replay of files, and what they show.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bugs;
 mod campaign;
 mod cli;
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Some(Command::Replay(args)) => replay(&args),
         Some(Command::Bugs(args)) => bugs::run(&args),
         Some(Command::Legal(args)) => legal::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Shrink(args)) => shrink::command(args.which.device.subject(), &args),
         Some(Command::Show(args)) => show(&args),
         Some(Command::Report(args)) => report::command(args.which.device.subject(), &args),

@@ -17,7 +17,7 @@ impl MediumArg {
     }
 
     /// Where its files are, if it has any.
-    fn directory(&self) -> Option<PathBuf> {
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
         match self {
             Self::Memory => None,
             Self::Tmpfs if Path::new(TMPFS).is_dir() => Some(TMPFS.into()),

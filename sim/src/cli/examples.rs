@@ -65,6 +65,11 @@ Examples:
   blocktwin legal file write-back --seeds 0..100000
   blocktwin legal --profile heavy --format json";
 
+pub(super) const BENCH: &str = "\
+Examples:
+  blocktwin bench                            two devices, on tmpfs and in memory
+  blocktwin bench --for 10s --dir /var/tmp --format json";
+
 pub(super) const CORPUS: &str = "\
 Examples:
   blocktwin corpus check
