@@ -8,6 +8,8 @@
 //! W is 40 % reads, 40 % writes, 8 % flushes, 4 % trims, 3 % crashes and 5 % operations that meet a
 //! fault, each of 1 to 8 blocks where nothing else is said. The other mix is what the default
 //! campaign draws.
+//!
+//! `.ci/instructions` counts what the rows of W take under callgrind.
 
 #[path = "../src/bench/work.rs"]
 mod work;
@@ -59,6 +61,10 @@ fn main() {
     }
     let only: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with('-')).collect();
     rows.retain(|row| only.is_empty() || only.iter().any(|it| row.name.contains(&**it)));
+    if std::env::args().any(|it| it == "--once") {
+        // Under callgrind: the same operations in every run.
+        return rows.iter_mut().for_each(|row| (0..SCENARIOS).for_each(|number| (row.run)(number)));
+    }
     for _ in 0..ROUNDS {
         for row in &mut rows {
             row.rounds.push(round(&mut row.run));
