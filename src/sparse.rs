@@ -71,18 +71,6 @@ impl<T: Clone + Default, const LENGTH: usize> Sparse<T, LENGTH> {
         Some(&self.chunk(chunk)?[within])
     }
 
-    /// One element, if its chunk was ever touched, to change.
-    pub(crate) fn get_existing_mut(&mut self, index: u64) -> Option<&mut T> {
-        let (chunk, within) = Self::locate(index);
-        Some(&mut self.existing_mut(chunk)?[within])
-    }
-
-    /// One element, touched now if not before.
-    pub(crate) fn get_mut(&mut self, index: u64) -> &mut T {
-        let (chunk, within) = Self::locate(index);
-        &mut self.chunk_mut(chunk)[within]
-    }
-
     /// The touched chunks in order, each with the index of its first element.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = (u64, &[T])> {
         let near = (0..).zip(&self.near).filter_map(|(at, chunk)| Some((at, chunk.as_deref()?)));

@@ -15,6 +15,13 @@ use std::ops::Range;
 /// Bytes of a chunk of the image in memory.
 const CHUNK: usize = 16 << 10;
 
+/// Restored places of a real file are written with what lies between them, if that is no more than
+/// this, in bytes: that takes less time than another call.
+const GAP: u64 = 4 << 10;
+
+/// At most this many bytes are restored in one call, if not one sector has more.
+const MOST_AT_ONCE: u64 = 64 << 10;
+
 /// How often the kernel has to refuse a torn sector before the device may give it up: once when
 /// the rest of the write fails, and once more for the sector alone.
 const REFUSALS: u32 = 2;
@@ -87,6 +94,8 @@ pub(super) struct Inode {
     /// What descriptors have to be told of writing back that failed.
     pub(super) failures: Failures,
     pub(super) backing: Backing,
+    /// The bytes that a crash has restored last, and that a real file does not have yet.
+    restored: Option<Range<u64>>,
     /// A failure of the medium itself, which says nothing about the device.
     pub(super) medium_error: Option<io::Error>,
     /// What it is called, for people: its newest name.
@@ -106,6 +115,7 @@ impl Inode {
             latent: BTreeSet::new(),
             failures: Failures::default(),
             backing,
+            restored: None,
             medium_error: None,
             name: 0,
         }
@@ -123,7 +133,7 @@ impl Inode {
         self.latent.clear();
         self.failures = Failures::default();
         self.medium_error = None;
-        let emptied = self.backing.set_len(0);
+        let emptied = self.backing.empty();
         self.note_medium_error(emptied);
     }
 
@@ -321,15 +331,17 @@ impl Inode {
         let place = self.undo.record(sectors.start, size, |held| {
             visible.append_to(sectors.start * size as u64, count * size, held);
         });
-        self.torn.retain(|torn| {
-            let inside = sectors.contains(&torn.sector);
-            if let Ok(at) = usize::try_from(torn.sector.wrapping_sub(sectors.start))
-                && inside
-            {
-                place[at * size..(at + 1) * size].copy_from_slice(&torn.before);
-            }
-            !inside
-        });
+        if !self.torn.is_empty() {
+            self.torn.retain(|torn| {
+                let inside = sectors.contains(&torn.sector);
+                if let Ok(at) = usize::try_from(torn.sector.wrapping_sub(sectors.start))
+                    && inside
+                {
+                    place[at * size..(at + 1) * size].copy_from_slice(&torn.before);
+                }
+                !inside
+            });
+        }
         if !self.corrupted.is_empty() {
             for &sector in self.corrupted.range(sectors.clone()) {
                 self.undo.replaced_corrupted(sector);
@@ -395,19 +407,20 @@ impl Inode {
         let had = self.length;
         self.attempts.clear();
         for torn in std::mem::take(&mut self.torn) {
-            self.restore_sector(torn.sector, &torn.before);
+            self.restore(torn.sector, &torn.before);
         }
         let size = self.sector_size;
         let mut undo = std::mem::take(&mut self.undo);
         let (mut length, mut lost, mut damages) = (had, 0, Vec::new());
         undo.crash(size, outcome, |restore| match restore {
-            Restore::Sector(sector, bytes, corrupted) => {
-                lost += 1;
-                self.restore_sector(sector, bytes);
+            Restore::Sectors(first, bytes, corrupted) => {
+                let count = (bytes.len() / size) as u64;
+                lost += count;
+                self.restore(first, bytes);
                 if corrupted {
-                    self.corrupted.insert(sector);
-                } else {
-                    self.corrupted.remove(&sector);
+                    self.corrupted.extend(first..first + count);
+                } else if !self.corrupted.is_empty() {
+                    self.corrupted.retain(|it| !(first..first + count).contains(it));
                 }
             }
             Restore::Damage(sector, damage) => {
@@ -424,6 +437,7 @@ impl Inode {
         for (sector, damage, newest) in damages {
             self.damage(sector, damage, newest);
         }
+        self.write_back();
         // Nothing comes back from behind the end when the file grows again.
         self.visible.zero(length, self.length.saturating_sub(length));
         self.length = length;
@@ -433,12 +447,32 @@ impl Inode {
         lost
     }
 
-    /// Writes a sector past everybody, maybe past the end that the file is to have.
-    fn restore_sector(&mut self, sector: u64, bytes: &[u8]) {
-        let offset = sector * self.sector_size as u64;
-        self.length = self.length.max(offset + bytes.len() as u64);
+    /// Writes sectors past everybody, maybe past the end that the file is to have. A real file gets
+    /// them with the next ones, in [`write_back`](Self::write_back).
+    fn restore(&mut self, first: u64, bytes: &[u8]) {
+        let offset = first * self.sector_size as u64;
+        let end = offset + bytes.len() as u64;
+        self.length = self.length.max(end);
         self.visible.write(offset, bytes);
-        let written = self.backing.write(bytes, offset);
+        let joins = |last: &Range<u64>| {
+            (last.start..=last.end.saturating_add(GAP)).contains(&offset)
+                && end - last.start <= MOST_AT_ONCE
+        };
+        if self.restored.as_ref().is_some_and(joins) {
+            self.restored.iter_mut().for_each(|range| range.end = range.end.max(end));
+        } else {
+            self.write_back();
+            self.restored = Some(offset..end);
+        }
+    }
+
+    /// Writes to a real file what a crash has restored.
+    fn write_back(&mut self) {
+        let Some(range) = self.restored.take().filter(|_| self.backing.is_real()) else { return };
+        let mut bytes = Vec::new();
+        let length = usize::try_from(range.end - range.start).expect("what fits in memory");
+        self.visible.append_to(range.start, length, &mut bytes);
+        let written = self.backing.write(&bytes, range.start);
         self.note_medium_error(written);
     }
 
@@ -463,6 +497,6 @@ impl Inode {
             }
         }
         self.corrupted.insert(sector);
-        self.restore_sector(sector, &bytes);
+        self.restore(sector, &bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! What is written and not yet synced: an undo log, sector by sector.
+//! What is written and not yet synced: an undo log, in runs of sectors.
 //!
 //! A change keeps what it replaced. So the durable content of a sector is what its oldest change
 //! replaced; the content after a change is what the next change of the sector replaced, or, after
@@ -7,16 +7,21 @@
 use super::crash::{CrashOutcome, CrashPolicy, Damage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use versions::{Restored, Versions};
+
+mod versions;
 
 /// In [`Change::what`]: the length of the file. Sectors are one more than their number, so that the
 /// length is decided before them.
 const LENGTH: u64 = 0;
 
-/// An unsynced change of one sector, or of the length of the file.
+/// An unsynced change of a run of sectors, or of the length of the file.
 #[derive(Clone, Copy, Debug)]
 struct Change {
-    /// The sector plus one, or [`LENGTH`].
+    /// The first sector plus one, or [`LENGTH`].
     what: u64,
+    /// The number of sectors; 1 of a length.
+    count: u64,
     /// Where in the arena what it replaced lies; of a length, the length itself.
     replaced: u64,
     /// The number of changes made before this one.
@@ -36,7 +41,26 @@ impl Change {
     /// A change that the raw call `call` makes, of the length unless it says otherwise.
     fn of(call: u64) -> Self {
         let (what, replaced_corrupted, dropped, metadata) = (LENGTH, false, false, false);
-        Self { what, replaced: 0, number: 0, call, replaced_corrupted, dropped, metadata }
+        Self { what, count: 1, replaced: 0, number: 0, call, replaced_corrupted, dropped, metadata }
+    }
+
+    /// What comes after it.
+    fn end(&self) -> u64 {
+        self.what + self.count
+    }
+
+    /// The part of it from `what` on, of this many sectors.
+    fn part(&self, what: u64, count: u64, sector_size: usize) -> Self {
+        let skipped = (what - self.what) * sector_size as u64;
+        Self { what, count, replaced: self.replaced + skipped, ..*self }
+    }
+
+    /// Where in the arena what it replaced of one sector lies.
+    fn place(&self, what: u64, sector_size: usize) -> Range<usize> {
+        assert!(what != LENGTH, "a length lies in no arena");
+        let start = self.part(what, 1, sector_size).replaced;
+        let start = usize::try_from(start).expect("a place in memory");
+        start..start + sector_size
     }
 }
 
@@ -51,14 +75,16 @@ pub(super) struct Undo {
     call: u64,
     /// That call writes no data.
     metadata: bool,
+    /// The bytes of a sector in the arena.
+    sector_size: usize,
     /// Room to sort in, kept from use to use.
     order: Vec<(u64, usize)>,
 }
 
 /// What becomes of one sector, or of the length.
 pub(super) enum Restore<'a> {
-    /// The sector gets these bytes, which are silently wrong or not.
-    Sector(u64, &'a [u8], bool),
+    /// The sectors from this one on get these bytes, which are silently wrong or not.
+    Sectors(u64, &'a [u8], bool),
     /// The sector, which got or kept its content, is damaged besides.
     Damage(u64, Damage),
     /// The file gets this length.
@@ -101,12 +127,18 @@ impl Undo {
     /// What the change of `sector` replaced was silently wrong. It is one of those that were
     /// [recorded](Self::record) last, sector by sector.
     pub(super) fn replaced_corrupted(&mut self, sector: u64) {
-        let last = self.changes.last().map_or(0, |change| change.what);
-        let behind = last.checked_sub(sector).and_then(|it| usize::try_from(it).ok());
-        let at = behind.and_then(|behind| self.changes.len().checked_sub(behind));
-        let change = at.and_then(|at| self.changes.get_mut(at));
-        let change = change.filter(|change| change.what == sector + 1);
-        change.expect("a change of the sector was just recorded").replaced_corrupted = true;
+        let (what, last) = (sector + 1, self.changes.last().map(|change| change.number));
+        let mut just = self.changes.iter().rposition(|change| {
+            change.what <= what && what < change.end() && change.what != LENGTH
+        });
+        just = just.filter(|&at| Some(self.changes[at].number) == last);
+        let at = just.expect("a change of the sector was just recorded");
+        let (change, size) = (self.changes[at], self.sector_size);
+        let one = Change { replaced_corrupted: true, ..change.part(what, 1, size) };
+        let before = change.part(change.what, what - change.what, size);
+        let after = change.part(what + 1, change.end() - (what + 1), size);
+        let parts = [before, one, after].into_iter().filter(|part| part.count > 0);
+        self.changes.splice(at..=at, parts);
     }
 
     /// What is durable of those of `sectors` of which that is not what is visible.
@@ -117,18 +149,18 @@ impl Undo {
     ) -> BTreeMap<u64, &[u8]> {
         // The oldest change is the last to be put in.
         let changes = self.changes.iter().rev().filter(|change| change.what != LENGTH);
-        let within = changes.filter(|change| sectors.contains(&(change.what - 1)));
-        let contents = within.map(|change| {
-            let start = place(change);
-            (change.what - 1, &self.arena[start..start + sector_size])
+        let contents = changes.flat_map(|change| {
+            let within = (change.what - 1).max(sectors.start)..(change.end() - 1).min(sectors.end);
+            within.map(|sector| (sector, &self.arena[change.place(sector + 1, sector_size)]))
         });
         contents.collect()
     }
 
     /// The sectors that have changed since `mark`.
     pub(super) fn changed_since(&self, mark: u64) -> BTreeSet<u64> {
-        let changes = &self.changes[self.before(mark)..];
-        changes.iter().filter_map(|change| change.what.checked_sub(1)).collect()
+        let changes = self.changes[self.before(mark)..].iter();
+        let of_sectors = changes.filter(|change| change.what != LENGTH);
+        of_sectors.flat_map(|change| change.what - 1..change.end() - 1).collect()
     }
 
     /// What is durable of each sector of which that is not known to be what is visible.
@@ -160,14 +192,14 @@ impl Undo {
     ) -> &mut [u8] {
         let start = self.arena.len();
         held(&mut self.arena);
-        let places = (start..self.arena.len()).step_by(sector_size);
-        let (mut number, call, metadata) = (self.made, self.call, self.metadata);
-        self.changes.extend(places.zip(first + 1..).map(|(place, what)| {
-            number += 1;
-            let change = Change { what, replaced: place as u64, ..Change::of(call) };
-            Change { number: number - 1, metadata, ..change }
-        }));
-        self.made = number;
+        let count = ((self.arena.len() - start) / sector_size) as u64;
+        if count > 0 {
+            let (replaced, number, metadata) = (start as u64, self.made, self.metadata);
+            let change = Change { what: first + 1, count, replaced, ..Change::of(self.call) };
+            self.changes.push(Change { number, metadata, ..change });
+            self.made += 1;
+        }
+        self.sector_size = sector_size;
         &mut self.arena[start..]
     }
 
@@ -180,10 +212,12 @@ impl Undo {
 
     /// A sync that began at `mark` has succeeded: what was there then is durable.
     pub(super) fn synced(&mut self, mark: u64) {
-        let mark = self.before(mark);
         if self.changes.iter().any(|change| change.dropped) {
-            self.forget_overtaken(mark);
-        } else if mark == self.changes.len() {
+            self.part_all();
+            return self.forget_overtaken(self.before(mark));
+        }
+        let mark = self.before(mark);
+        if mark == self.changes.len() {
             self.clear();
         } else {
             self.changes.drain(..mark);
@@ -204,6 +238,16 @@ impl Undo {
             let durable = last.binary_search_by_key(&change.what, |&(what, _)| what);
             durable.is_err() || durable.is_ok_and(|found| at > last[found].1)
         });
+    }
+
+    /// Has every change be one of one sector: what becomes of neighbours may differ.
+    fn part_all(&mut self) {
+        let size = self.sector_size;
+        let parts = self.changes.iter().flat_map(|change| {
+            let one = |what| if change.count == 1 { *change } else { change.part(what, 1, size) };
+            (change.what..change.end()).map(one)
+        });
+        self.changes = parts.collect();
     }
 
     fn keep(&mut self, mut keep: impl FnMut(usize, &Change) -> bool) {
@@ -233,6 +277,7 @@ impl Undo {
         sector_size: usize,
         outcome: &mut CrashOutcome,
     ) {
+        self.part_all();
         let mut durable = vec![false; self.changes.len()];
         // A crash may go back to any of these.
         let lengths = self.changes.iter().filter(|change| change.what == LENGTH);
@@ -258,7 +303,8 @@ impl Undo {
         self.dropped(mark);
     }
 
-    /// The first `count` changes, the length first, then sector by sector in order.
+    /// The first `count` changes, each of one sector: the length first, then sector by sector in
+    /// order.
     fn groups(&mut self, count: usize, mut each: impl FnMut(&Self, &[(u64, usize)])) {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
@@ -277,49 +323,44 @@ impl Undo {
         outcome: &mut CrashOutcome,
         mut restore: impl FnMut(Restore<'_>),
     ) {
-        let (mut torn_by_length, mut versions) = (None, Vec::new());
-        self.groups(self.changes.len(), |undo, group| {
-            // Contents: what was durable, then one after each change that is still to be written.
-            let live = || group.iter().filter(|&&(_, at)| !undo.changes[at].dropped);
-            versions.clear();
-            versions.extend(live().map(|&(_, at)| undo.changes[at].call));
-            let what = group[0].0;
-            let chosen =
-                if Some(what) == torn_by_length { 0 } else { outcome.choose(what, &versions) };
-            if what != LENGTH
-                && let Some(damage) = outcome.damage(sector_size)
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend(self.changes.iter().map(|change| change.what).zip(0..));
+        order.sort_unstable();
+        let mut versions = Versions::default();
+        let (mut torn_by_length, mut next) = (None, 0);
+        let mut run = Restored { log: self, sector_size, pending: None };
+        while let Some(start) = versions.goes_on_at(order.get(next).map(|&(what, _)| what)) {
+            while let Some(&(what, at)) = order.get(next)
+                && what == start
             {
-                restore(Restore::Damage(what - 1, damage));
+                versions.add(at, &self.changes);
+                next += 1;
             }
-            // What replaced the chosen content tells it; nothing did if it is what is visible.
-            let next = match chosen {
-                0 => group.first(),
-                _ => {
-                    let &(_, at) = live().nth(chosen - 1).expect("a version to choose from");
-                    group.iter().find(|&&(_, later)| later > at)
+            let end = versions.end(&self.changes).min(order.get(next).map_or(u64::MAX, |it| it.0));
+            for what in start..end {
+                let is_torn = Some(what) == torn_by_length;
+                let chosen = if is_torn { 0 } else { outcome.choose(what, &versions.calls) };
+                if what != LENGTH
+                    && let Some(damage) = outcome.damage(sector_size)
+                {
+                    restore(Restore::Damage(what - 1, damage));
                 }
-            };
-            let Some(&(what, at)) = next else { return };
-            let change = &undo.changes[at];
-            if what == LENGTH {
-                torn_by_length = edge(change.replaced, sector_size);
-                return restore(Restore::Length(change.replaced));
+                let Some(at) = versions.replaced_by(chosen) else { continue };
+                if what == LENGTH {
+                    let length = self.changes[at].replaced;
+                    torn_by_length = edge(length, sector_size);
+                    restore(Restore::Length(length));
+                } else {
+                    run.add(what, at, &mut restore);
+                }
             }
-            let start = place(change);
-            restore(Restore::Sector(
-                what - 1,
-                &undo.arena[start..start + sector_size],
-                change.replaced_corrupted,
-            ));
-        });
+            versions.pass(end, &self.changes);
+        }
+        run.flush(&mut restore);
+        self.order = order;
         self.clear();
     }
-}
-
-/// Where in the arena what a change of a sector replaced lies.
-fn place(change: &Change) -> usize {
-    assert!(change.what != LENGTH, "a length lies in no arena");
-    usize::try_from(change.replaced).expect("a place in memory")
 }
 
 /// In [`Change::what`], the sector inside which a file of `length` bytes ends. Where growth is lost
@@ -363,8 +404,10 @@ mod tests {
             let visible = &mut self.visible;
             let mut outcome = self.undo.outcome(policy);
             self.undo.crash(SECTOR, &mut outcome, |restore| match restore {
-                Restore::Sector(sector, bytes, _) => {
-                    visible[usize::try_from(sector).unwrap()] = bytes[0];
+                Restore::Sectors(first, bytes, _) => {
+                    for (at, bytes) in bytes.chunks(SECTOR).enumerate() {
+                        visible[usize::try_from(first).unwrap() + at] = bytes[0];
+                    }
                 }
                 Restore::Length(_) | Restore::Damage(..) => {}
             });
@@ -437,8 +480,14 @@ mod tests {
         let mut undo = Undo::default();
         undo.record(1, SECTOR, |held| held.resize(3 * SECTOR, 0));
         undo.replaced_corrupted(2);
-        let marks: Vec<bool> = undo.changes.iter().map(|it| it.replaced_corrupted).collect();
-        assert_eq!(marks, [false, true, false]);
+        let of = |undo: &Undo| -> Vec<_> {
+            undo.changes.iter().map(|it| (it.what - 1, it.count, it.replaced_corrupted)).collect()
+        };
+        assert_eq!(of(&undo), [(1, 1, false), (2, 1, true), (3, 1, false)]);
+        undo.record(8, SECTOR, |held| held.resize(8 * SECTOR, 0));
+        undo.replaced_corrupted(9);
+        undo.replaced_corrupted(12);
+        assert_eq!(of(&undo)[3..], [(8, 1, false), (9, 1, true), (10, 2, false), (12, 1, true)]);
     }
 
     #[test]
@@ -452,7 +501,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a length lies in no arena")]
     fn a_length_is_no_place() {
-        place(&Change::of(1));
+        Change::of(1).place(LENGTH, SECTOR);
     }
 
     #[test]

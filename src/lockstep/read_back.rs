@@ -33,7 +33,7 @@ impl<S: Subject> Run<'_, '_, S> {
         let mut inner = self.session.inner();
         let changed = match geometry.size() {
             size if size <= SMALL => vec![geometry.sectors(&(0..size))],
-            _ => runs(inner.twin.changed()),
+            _ => inner.twin.changed_runs().to_vec(),
         };
         drop(inner);
         self.read_back(device, &changed, Twin::recover)?;
@@ -130,12 +130,6 @@ fn mark_unknown(session: &Session<'_>, offset: u64, length: u64) {
     for sector in sectors.filter(|&sector| session.disk.is_damaged(sector)) {
         session.inner().twin.mark_unknown(sector);
     }
-}
-
-/// Runs of consecutive numbers in a sorted list.
-fn runs(sectors: &[u64]) -> Vec<Range<u64>> {
-    let consecutive = sectors.chunk_by(|one, next| one + 1 == *next);
-    consecutive.map(|run| run[0]..run[run.len() - 1] + 1).collect()
 }
 
 /// The blocks that hold these runs of sectors, each once, as offsets and lengths in bytes of what

@@ -112,7 +112,7 @@ impl Twin {
 
     /// What last showed that the data of `op` is not there.
     fn ruled_out(&self, finding: &Finding, op: OpId) -> Option<&Sighting> {
-        let settled = |it: &&Sighting| it.sector == finding.sector && it.unseen == op;
+        let settled = |it: &&Sighting| it.sectors.contains(&finding.sector) && it.unseen == op;
         self.legal.sightings().iter().rev().find(settled)
     }
 
@@ -122,7 +122,7 @@ impl Twin {
         if due.is_empty() || due.iter().any(|&op| self.fate(op) == Fate::Succeeded) {
             return None;
         }
-        let shown = |it: &&Sighting| it.sector == finding.sector && due.contains(&it.seen);
+        let shown = |it: &&Sighting| it.sectors.contains(&finding.sector) && due.contains(&it.seen);
         let sighting = self.legal.sightings().iter().rev().find(shown)?;
         let ended = match self.fate(sighting.seen) {
             Fate::Open if self.in_flight.contains(&sighting.seen) => "had not ended",

@@ -9,34 +9,24 @@
 //! hidden for good by a completed write `new` only if `old` had ended before `new` began; between
 //! operations that overlap in time, either order is legal.
 
-use super::payload::{self, OpId};
+use super::payload::OpId;
+use super::sectors::{LastChange, Left, Sectors, State, StateId};
 use super::version::{
     Doubt, FIRST, Leaves, NEVER, Sighting, Tick, Times, UNKNOWN, Version, newest_match,
 };
-use crate::sparse::Sparse;
 use smallvec::SmallVec;
 use std::ops::Range;
 
-/// Sectors of a chunk of the map.
-const CHUNK: usize = 64;
+/// So many ranges of changed sectors are kept before they are looked through for those that touch.
+const FEW_RANGES: usize = 64;
 
-/// The versions of one sector; none stands for one of zeros, visible and durable.
-#[derive(Clone, Debug, Default)]
-struct Sector {
-    versions: SmallVec<[Version; 2]>,
-    /// Whether it is in the list of the unsettled.
-    unsettled: bool,
-    /// Whether it is in the list of what may have changed since the last crash.
-    changed: bool,
-}
-
-/// Sectors to come back to, each once.
+/// Sectors and operations to come back to.
 #[derive(Debug, Default)]
 struct Lists {
-    /// Those with more than one version: those that a sync or a crash changes.
-    unsettled: Vec<u64>,
-    /// Those that may have changed since the last crash, settled or not.
-    changed: Vec<u64>,
+    /// Those that may have changed since the last crash, settled or not; ranges may overlap.
+    changed: Vec<Range<u64>>,
+    /// How many ranges there may be before they are joined.
+    most_changed: usize,
     /// Operations whose futures were dropped and that may still land.
     adrift: Vec<OpId>,
     /// What settled whether the data of an operation is there that had not succeeded, or that a
@@ -46,16 +36,54 @@ struct Lists {
 
 impl Lists {
     #[cold]
-    fn note_sighting(&mut self, sector: u64, (seen, unseen): (OpId, OpId), at: Tick) {
-        self.sightings.push(Sighting { sector, seen, unseen, at });
+    fn note_sighting(&mut self, sectors: Range<u64>, (seen, unseen): (OpId, OpId), at: Tick) {
+        self.sightings.push(Sighting { sectors, seen, unseen, at });
+    }
+
+    fn note_changed(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        self.changed.push(range);
+        if self.changed.len() > self.most_changed {
+            self.join_changed();
+        }
+    }
+
+    /// Puts the ranges in order, each sector in one.
+    fn join_changed(&mut self) {
+        self.changed.sort_unstable_by_key(|range| range.start);
+        self.changed.dedup_by(|next, last| {
+            let touch = next.start <= last.end;
+            if touch {
+                last.end = last.end.max(next.end);
+            }
+            touch
+        });
+        self.most_changed = FEW_RANGES.max(2 * self.changed.len());
     }
 }
+
+/// What recovery has found in sectors of one state, and made of that.
+#[derive(Debug)]
+struct Recovered {
+    from: StateId,
+    seen: Version,
+    to: StateId,
+    proven: Version,
+}
+
+/// What one recovery has found, state by state.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes(SmallVec<[Recovered; 8]>);
 
 /// The legal sets of a whole device; memory grows with the sectors touched.
 #[derive(Debug)]
 pub(super) struct LegalSets {
     salt: u64,
-    sectors: Sparse<Sector, CHUNK>,
+    sectors: Sectors,
+    /// The change in which sectors were last told that they may hold something, and what.
+    last_hold: (OpId, Range<u64>, LastChange),
     lists: Lists,
     times: Vec<Times>,
     doubt: Option<Doubt>,
@@ -68,7 +96,8 @@ impl LegalSets {
         let times = vec![Times { began: 0, ended: 0, dropped: NEVER, succeeded: true }];
         Self {
             salt: 0,
-            sectors: Sparse::new(),
+            sectors: Sectors::new(),
+            last_hold: (0, 0..0, LastChange::default()),
             lists: Lists::default(),
             times,
             doubt: None,
@@ -79,17 +108,12 @@ impl LegalSets {
     /// Back to a device of zeros.
     pub(super) fn reset(&mut self, salt: u64) {
         (self.salt, self.doubt, self.promised) = (salt, None, 0);
-        self.lists.unsettled.clear();
         self.lists.changed.clear();
+        self.lists.most_changed = FEW_RANGES;
         self.lists.adrift.clear();
         self.lists.sightings.clear();
         self.times.truncate(1);
-        self.sectors.clear(|sectors| {
-            for sector in sectors {
-                sector.versions.clear();
-                (sector.unsettled, sector.changed) = (false, false);
-            }
-        });
+        self.sectors.clear();
     }
 
     pub(super) fn times(&self, op: OpId) -> Times {
@@ -132,34 +156,20 @@ impl LegalSets {
         });
     }
 
-    /// Calls `each` for the sectors of `range`, with their numbers.
-    fn each(
-        &mut self,
-        range: Range<u64>,
-        mut each: impl FnMut(u64, &mut Sector, &[Times], &mut Lists),
-    ) {
-        let mut number = range.start;
-        while number < range.end {
-            let (chunk, within) = Sparse::<Sector, CHUNK>::locate(number);
-            let sectors = &mut self.sectors.chunk_mut(chunk)[within..];
-            for (sector, number) in sectors.iter_mut().zip(number..range.end) {
-                if sector.versions.is_empty() {
-                    sector.versions.push(FIRST);
-                }
-                each(number, sector, &self.times, &mut self.lists);
-            }
-            number += (CHUNK - within) as u64;
-        }
-    }
-
     /// Before the first operation the sectors hold what operation 0 wrote.
     pub(super) fn holds(&mut self, range: Range<u64>) {
-        self.each(range, |_, sector, _, _| sector.versions[0].leaves = Leaves::Payload);
+        self.sectors.change(range, |state| state.versions[0].leaves = Leaves::Payload);
     }
 
     /// From now on the sectors may hold what `op` leaves in them.
     pub(super) fn may_hold(&mut self, op: OpId, range: Range<u64>, leaves: Leaves) {
-        self.may_hold_each(op, range, |_| leaves);
+        let version = Version { op, leaves, ..FIRST };
+        self.sectors.change(range.clone(), |state| {
+            state.versions.push(version);
+            state.unsettled = true;
+        });
+        self.lists.note_changed(range.clone());
+        self.last_hold = (op, range, self.sectors.last_change());
     }
 
     /// As [`may_hold`](Self::may_hold), where it depends on the sector.
@@ -169,25 +179,24 @@ impl LegalSets {
         range: Range<u64>,
         leaves: impl Fn(u64) -> Leaves,
     ) {
-        self.each(range, |number, sector, _, lists| {
-            sector.versions.push(Version { op, leaves: leaves(number), ..FIRST });
-            if !std::mem::replace(&mut sector.unsettled, true) {
-                lists.unsettled.push(number);
-            }
-            if !std::mem::replace(&mut sector.changed, true) {
-                lists.changed.push(number);
-            }
-        });
+        let mut at = range.start;
+        while at < range.end {
+            let left = leaves(at);
+            let end = (at + 1..range.end).find(|&next| leaves(next) != left);
+            let end = end.unwrap_or(range.end);
+            self.may_hold(op, at..end, left);
+            at = end;
+        }
     }
 
     /// Whether a crash may leave more than one content of the sector.
     pub(super) fn is_unsettled(&self, number: u64) -> bool {
-        self.sectors.get(number).is_some_and(|sector| sector.versions.len() > 1)
+        self.sectors.at(number).1.versions.len() > 1
     }
 
     /// `op` turned out to change nothing.
     pub(super) fn withdraw(&mut self, op: OpId, range: Range<u64>) {
-        self.each(range, |_, sector, _, _| sector.versions.retain(|version| version.op != op));
+        self.sectors.change(range, |state| state.versions.retain(|version| version.op != op));
     }
 
     /// `op` has completed: what had ended before it began is hidden, and where the write is durable
@@ -203,17 +212,24 @@ impl LegalSets {
         self.times[op as usize].succeeded = true;
         let began = self.times(op).began;
         let firm = self.is_firm(began);
-        self.each(range, |_, sector, times, _| {
-            for version in &mut sector.versions {
+        let times = &self.times;
+        let complete = |state: &mut State| {
+            for version in &mut state.versions {
                 if version.op != op && times[version.op as usize].is_before(began) {
                     version.cover(now, firm);
                     version.settled |= durable;
                 }
             }
             if durable {
-                forget(sector, oldest_in_flight);
+                forget(state, oldest_in_flight);
             }
-        });
+        };
+        // Most often nothing has come in between.
+        let (holder, held, hold) = &self.last_hold;
+        let is_last = *holder == op && *held == range;
+        if !is_last || !self.sectors.change_again(*hold, complete) {
+            self.sectors.change(range, complete);
+        }
     }
 
     /// Whether what was written from `began` on is free of doubt.
@@ -225,11 +241,11 @@ impl LegalSets {
     pub(super) fn sync_failed(&mut self, now: Tick) {
         let first = self.doubt.map_or(now, |doubt| doubt.first);
         self.doubt = Some(Doubt { first, last: now });
-        for &number in &self.lists.unsettled {
-            for version in &mut self.sectors.get_mut(number).versions {
+        self.sectors.each_unsettled(|state| {
+            for version in &mut state.versions {
                 version.firmly_covered = NEVER;
             }
-        }
+        });
     }
 
     /// Whether a sync called at the tick `called` promises that `version` cannot come back.
@@ -241,17 +257,44 @@ impl LegalSets {
     pub(super) fn synced(&mut self, called: Tick, oldest_in_flight: Tick) {
         let doubt = self.doubt;
         self.promised = self.promised.max(called);
-        let mut unsettled = std::mem::take(&mut self.lists.unsettled);
-        unsettled.retain(|&number| {
-            let sector = self.sectors.get_mut(number);
-            for version in &mut sector.versions {
+        self.sectors.each_unsettled(|state| {
+            for version in &mut state.versions {
                 version.settled |= version.is_covered(called, doubt);
             }
-            forget(sector, oldest_in_flight);
-            sector.unsettled = sector.versions.len() > 1;
-            sector.unsettled
+            forget(state, oldest_in_flight);
+            state.unsettled = state.versions.len() > 1;
         });
-        self.lists.unsettled = unsettled;
+    }
+
+    /// The next run of sectors of which the same is known.
+    pub(super) fn next_run(&mut self, left: &mut Left) -> Option<(Range<u64>, StateId)> {
+        self.sectors.next_run(left)
+    }
+
+    /// Which version a read that began at `began` has seen in all sectors of a
+    /// [run](Self::next_run), if it is one and the newest that is legal. What the read rules out is
+    /// hidden from later reads.
+    pub(super) fn read_run(
+        &mut self,
+        (run, id): (Range<u64>, StateId),
+        bytes: &[u8],
+        began: Tick,
+        now: Tick,
+    ) -> Option<Version> {
+        let State { versions, .. } = self.sectors.state(id);
+        let legal = |version: &&Version| version.hidden > began;
+        let known = |version: &&Version| version.leaves != Leaves::Anything;
+        let seen = match &**versions {
+            [only] => *only,
+            versions => *versions.iter().rev().filter(legal).find(known)?,
+        };
+        if !seen.matches_run(bytes, self.salt, run.clone()) {
+            return None;
+        }
+        if self.sectors.state(id).versions.len() > 1 {
+            self.saw(run, seen, began, now);
+        }
+        Some(seen)
     }
 
     /// Which version a read that began at `began` has seen, if a legal one. What the read rules out
@@ -264,29 +307,34 @@ impl LegalSets {
         now: Tick,
     ) -> Option<Version> {
         let salt = self.salt;
-        let Some(sector) = touched(&mut self.sectors, number) else {
-            return payload::is_zero(bytes).then_some(FIRST);
-        };
-        if let [only] = &*sector.versions {
+        let (_, State { versions, .. }) = self.sectors.at(number);
+        if let [only] = &**versions {
             return only.matches(bytes, salt, number).then_some(*only);
         }
-        let versions = &mut sector.versions;
         let legal = |version: &&Version| version.hidden > began;
         let seen = *newest_match(versions.iter().filter(legal), bytes, salt, number)?;
+        self.saw(number..number + 1, seen, began, now);
+        Some(seen)
+    }
+
+    /// A read that began at `began` has seen this version in all these sectors, of which the same
+    /// is known.
+    fn saw(&mut self, sectors: Range<u64>, seen: Version, began: Tick, now: Tick) {
+        let (_, State { versions, .. }) = self.sectors.at(sectors.start);
         // What had ended before the read began, and is not what it saw, stands no longer: not since
         // the read, and where what it saw had ended too, not since both had.
         let times = |version: &Version| self.times[version.op as usize];
-        let alike: SmallVec<[Times; 2]> =
-            versions.iter().filter(|it| it.resembles(&seen)).map(times).collect();
-        let ended = alike.iter().map(|it| it.ended).max().filter(|&ended| ended <= began);
-        let completed = alike.iter().all(|it| it.succeeded);
-        let firm = self.doubt.is_none_or(|doubt| alike.iter().all(|it| it.began > doubt.last));
-        for version in versions {
+        let (mut ended, mut completed, mut firm) = (0, true, true);
+        for alike in versions.iter().filter(|it| it.resembles(&seen)).map(times) {
+            ended = alike.ended.max(ended);
+            completed &= alike.succeeded;
+            firm &= self.is_firm(alike.began);
+        }
+        let ended = Some(ended).filter(|&ended| ended <= began);
+        let (promised, doubt) = (self.promised, self.doubt);
+        let rule_out = |version: &mut Version| {
             if version.resembles(&seen) || times(version).ended > began {
-                continue;
-            }
-            if version.hidden == NEVER && !(completed && times(version).succeeded) {
-                self.lists.note_sighting(number, (seen.op, version.op), now);
+                return;
             }
             // Of a dropped write that never landed: since it was dropped.
             let over = times(version).ended.min(times(version).dropped);
@@ -299,20 +347,37 @@ impl LegalSets {
                 version.cover(now, firm);
             }
             // A sync may have been called after that.
-            version.settled |= version.is_covered(self.promised, self.doubt);
+            version.settled |= version.is_covered(promised, doubt);
+        };
+        let ruled_out = |version: &Version| {
+            let mut ruled_out = *version;
+            rule_out(&mut ruled_out);
+            ruled_out
+        };
+        // Most often the read has shown what was known.
+        if versions.iter().all(|version| ruled_out(version) == *version) {
+            return;
         }
-        Some(seen)
+        for version in versions {
+            let settles = version.hidden == NEVER
+                && ruled_out(version) != *version
+                && !(completed && times(version).succeeded);
+            if settles {
+                let ops = (seen.op, version.op);
+                self.lists.note_sighting(sectors.clone(), ops, now);
+            }
+        }
+        self.sectors.change(sectors, |state| state.versions.iter_mut().for_each(rule_out));
     }
 
-    /// The power failed: what is survivable may be there now, and nothing else.
-    pub(super) fn crash(&mut self, now: Tick) {
-        self.lists.adrift.clear();
-        for times in &mut self.times {
+    /// The power failed: what is survivable may be there now, and nothing else. These operations
+    /// were in flight.
+    pub(super) fn crash(&mut self, in_flight: &[OpId], now: Tick) {
+        for op in self.lists.adrift.drain(..).chain(in_flight.iter().copied()) {
+            let times = &mut self.times[op as usize];
             times.ended = times.ended.min(now);
         }
-        for &number in &self.lists.unsettled {
-            self.sectors.get_mut(number).versions.retain(|version| !version.settled);
-        }
+        self.sectors.each_unsettled(|state| state.versions.retain(|version| !version.settled));
     }
 
     /// The device is gone without having flushed: what it had yet to write is gone, and whatever
@@ -320,45 +385,72 @@ impl LegalSets {
     /// durable by that. If it was `written_through`, what returned `Ok` is in the files, and
     /// nothing comes back over it.
     pub(super) fn forget_unflushed(&mut self, written_through: bool) {
-        for &number in &self.lists.unsettled {
-            let versions = &mut self.sectors.get_mut(number).versions;
-            let times = |version: &Version| self.times[version.op as usize];
-            let in_files = versions.iter().map(times).filter(|it| written_through && it.succeeded);
+        let times = |version: &Version| self.times[version.op as usize];
+        self.sectors.each_unsettled(|state| {
+            let versions = state.versions.iter().map(times);
+            let in_files = versions.filter(|it| written_through && it.succeeded);
             let newest = in_files.map(|it| it.began).max().unwrap_or(0);
-            let unflushed = versions.iter_mut().filter(|it| !it.settled);
+            let unflushed = state.versions.iter_mut().filter(|it| !it.settled);
             unflushed.filter(|it| !times(it).is_before(newest)).for_each(Version::uncover);
-        }
+        });
     }
 
     /// The sectors of which a crash may leave more than one content, in order.
-    pub(super) fn unsettled(&mut self) -> &[u64] {
-        self.lists.unsettled.sort_unstable();
-        &self.lists.unsettled
+    pub(super) fn unsettled(&self) -> Vec<Range<u64>> {
+        self.sectors.runs_where(|state| state.unsettled)
     }
 
     /// The sectors that may have changed since the last crash, in order. Only of the unsettled
     /// among them may a crash have left more than one content, if promises were kept.
-    pub(super) fn changed(&mut self) -> &[u64] {
-        self.lists.changed.sort_unstable();
+    pub(super) fn changed(&mut self) -> &[Range<u64>] {
+        self.lists.join_changed();
         &self.lists.changed
     }
 
+    /// After a crash: which survivable version all sectors of a [run](Self::next_run) turned out to
+    /// hold, if there is one only.
+    pub(super) fn recover_run(
+        &mut self,
+        (run, id): (Range<u64>, StateId),
+        bytes: &[u8],
+    ) -> Option<Version> {
+        let State { versions, .. } = self.sectors.state(id);
+        let [only] = **versions else { return None };
+        if !only.matches_run(bytes, self.salt, run.clone()) {
+            return None;
+        }
+        let mut uncovered = only;
+        uncovered.uncover();
+        if uncovered != only {
+            self.sectors.change(run, |state| state.versions[0] = uncovered);
+        }
+        Some(only)
+    }
+
     /// After a crash: which survivable version the sector turned out to hold, if one. It is the
-    /// only one from then on, unless unspecified content is among what it may be.
-    pub(super) fn recover(&mut self, number: u64, bytes: &[u8]) -> Option<Version> {
+    /// only one from then on, unless unspecified content is among what it may be. `outcomes` are
+    /// those of the sectors before it.
+    pub(super) fn recover(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        Outcomes(outcomes): &mut Outcomes,
+    ) -> Option<Version> {
         let (salt, times) = (self.salt, &self.times);
-        let Some(Sector { versions, .. }) = touched(&mut self.sectors, number) else {
-            return payload::is_zero(bytes).then_some(FIRST);
-        };
-        // What is true of most takes the short way: there is nothing to choose from.
-        if let [only] = &mut **versions {
-            let proven = only.matches(bytes, salt, number).then_some(*only);
-            only.uncover();
-            return proven;
+        let (from, State { versions, .. }) = self.sectors.at(number);
+        if versions.len() == 1 {
+            return self.recover_run((number..number + 1, from), bytes);
         }
         let seen = *newest_match(versions.iter(), bytes, salt, number)?;
+        for version in versions.iter().filter(|version| !version.resembles(&seen)) {
+            self.lists.note_sighting(number..number + 1, (seen.op, version.op), 0);
+        }
+        if let Some(known) = outcomes.iter().find(|it| it.from == from && it.seen == seen) {
+            self.sectors.relabel(number..number + 1, from, known.to);
+            return Some(known.proven);
+        }
         let unknown = versions.iter().find(|version| version.leaves == Leaves::Anything);
-        let kept = *unknown.unwrap_or(&seen);
+        let mut kept = *unknown.unwrap_or(&seen);
         // Of several that look alike any may be the one: what is said of it has to hold for all.
         let alike = versions.iter().filter(|version| version.resembles(&seen));
         let proven = alike.fold(seen, |one, other| Version {
@@ -368,69 +460,56 @@ impl LegalSets {
             leaves: kept.leaves,
             ..one
         });
-        for version in versions.iter().filter(|version| !version.resembles(&seen)) {
-            self.lists.note_sighting(number, (seen.op, version.op), 0);
+        kept.uncover();
+        let to = self.sectors.become_new(number, from, |state| {
+            state.versions.clear();
+            state.versions.push(kept);
+        });
+        if from != to {
+            outcomes.push(Recovered { from, seen, to, proven });
         }
-        versions.clear();
-        versions.push(kept);
-        versions[0].uncover();
         Some(proven)
     }
 
     /// After a crash: what the sector holds is unspecified until it is written again.
     pub(super) fn mark_unknown(&mut self, number: u64) {
-        let versions = &mut self.sectors.get_mut(number).versions;
-        versions.clear();
-        versions.push(Version { leaves: Leaves::Anything, ..FIRST });
+        self.sectors.change(number..number + 1, |state| {
+            state.versions.clear();
+            state.versions.push(Version { leaves: Leaves::Anything, ..FIRST });
+        });
     }
 
     /// The unsettled sectors have been recovered, as far as they could be read. Those that could
     /// not may hold any of what survived, now and after another crash.
     pub(super) fn recovered(&mut self) {
         self.doubt = None;
-        for number in self.lists.changed.drain(..) {
-            self.sectors.get_mut(number).changed = false;
-        }
-        let sectors = &mut self.sectors;
-        self.lists.unsettled.retain(|&number| {
-            let sector = sectors.get_mut(number);
-            sector.versions.iter_mut().for_each(Version::uncover);
-            sector.unsettled = sector.versions.len() > 1;
-            sector.changed = sector.unsettled;
-            sector.unsettled
+        let mut any = false;
+        self.sectors.each_unsettled(|state| {
+            state.versions.iter_mut().for_each(Version::uncover);
+            state.unsettled = state.versions.len() > 1;
+            any |= state.unsettled;
         });
-        self.lists.changed.extend_from_slice(&self.lists.unsettled);
+        self.lists.changed.clear();
+        if any {
+            self.lists.changed = self.unsettled();
+        }
     }
 
     /// What the sector may hold: to a read that began at `began`, or after a crash.
     pub(super) fn expected(&self, number: u64, began: Option<Tick>) -> Vec<Version> {
-        let versions = self.sectors.get(number).map(|sector| &*sector.versions);
-        let versions = versions.filter(|versions| !versions.is_empty()).unwrap_or(&[FIRST]);
+        let (_, State { versions, .. }) = self.sectors.at(number);
+        let versions = if versions.is_empty() { &[FIRST][..] } else { versions };
         let legal = |version: &&Version| began.is_none_or(|began| version.hidden > began);
         versions.iter().filter(legal).copied().collect()
     }
 
     /// Runs of sectors that were ever touched, in order.
     pub(super) fn touched_runs(&self) -> Vec<Range<u64>> {
-        let mut runs: Vec<Range<u64>> = Vec::new();
-        for (start, sectors) in self.sectors.chunks() {
-            for (number, _) in (start..).zip(sectors).filter(|(_, it)| !it.versions.is_empty()) {
-                match runs.last_mut() {
-                    Some(run) if run.end == number => run.end += 1,
-                    _ => runs.push(number..number + 1),
-                }
-            }
-        }
-        runs
+        self.sectors.runs_where(|_| true)
     }
 }
 
-/// A sector that was ever touched.
-fn touched(sectors: &mut Sparse<Sector, CHUNK>, number: u64) -> Option<&mut Sector> {
-    sectors.get_existing_mut(number).filter(|sector| !sector.versions.is_empty())
-}
-
 /// Drops the versions of which neither a crash nor a read under way can show anything.
-fn forget(sector: &mut Sector, oldest_in_flight: Tick) {
-    sector.versions.retain(|version| !(version.settled && version.hidden <= oldest_in_flight));
+fn forget(state: &mut State, oldest_in_flight: Tick) {
+    state.versions.retain(|version| !(version.settled && version.hidden <= oldest_in_flight));
 }

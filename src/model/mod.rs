@@ -17,6 +17,7 @@
 
 mod answer;
 mod clause;
+mod compare;
 mod device;
 mod difference;
 mod fate;
@@ -27,6 +28,7 @@ mod payload;
 mod promises;
 mod recovery;
 mod request;
+mod sectors;
 mod turns;
 mod twin;
 mod version;

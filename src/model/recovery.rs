@@ -2,10 +2,13 @@
 
 use super::answer::DeviceState;
 use super::clause::Clause;
+use super::compare::contents_of;
 use super::fate::Account;
+use super::legal::Outcomes;
 use super::payload::{Content, OpId};
 use super::promises::Promises;
 use super::request::{Evidence, Request};
+use super::sectors::Left;
 use super::twin::{FINDINGS, Twin, UNSPECIFIED};
 use super::version::{Leaves, Tick, Version};
 use super::violation::{Expected, Finding, Kind, Violation};
@@ -61,19 +64,24 @@ impl Twin {
     /// be called, or this again.
     pub fn crash(&mut self) {
         let now = self.tick();
-        self.legal.crash(now);
+        self.legal.crash(&self.in_flight, now);
         self.forget_opening();
     }
 
     /// The sectors of which the crash may have left more than one content, in order. All of them
     /// have to be recovered; any others may be.
-    pub fn unsettled(&mut self) -> &[u64] {
-        self.legal.unsettled()
+    pub fn unsettled(&self) -> Vec<u64> {
+        self.legal.unsettled().into_iter().flatten().collect()
     }
 
     /// The sectors that may have changed since the last crash, in order, the unsettled among them.
     /// Whether what was promised of the others was kept shows only when they are recovered too.
-    pub fn changed(&mut self) -> &[u64] {
+    pub fn changed(&mut self) -> Vec<u64> {
+        self.changed_runs().iter().cloned().flatten().collect()
+    }
+
+    /// As [`changed`](Self::changed), in runs.
+    pub(crate) fn changed_runs(&mut self) -> &[Range<u64>] {
         self.legal.changed()
     }
 
@@ -121,26 +129,19 @@ impl Twin {
         let sector_size = self.geometry.sector_size() as usize;
         self.misread(evidence.unreliable);
         self.seen.clear();
-        let mut findings = Vec::new();
-        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
-            if self.is_excused(sector, evidence) {
-                self.legal.mark_unknown(sector);
+        let (mut findings, mut outcomes) = (Vec::new(), Outcomes::default());
+        let excuses_any = self.excuses_any(evidence);
+        let end = first + (data.len() / sector_size) as u64;
+        let (mut left, mut data) = (Left::new(first..end), data);
+        while let Some((run, id)) = self.legal.next_run(&mut left) {
+            let bytes = contents_of(&run, sector_size, &mut data);
+            if !excuses_any && let Some(version) = self.legal.recover_run((run.clone(), id), bytes)
+            {
+                self.note_recovered(run, version);
                 continue;
             }
-            match self.legal.recover(sector, bytes) {
-                Some(version) => {
-                    self.recovered.push((sector, version));
-                    self.see(version);
-                    self.checks.count(Clause::Durability, 1);
-                }
-                None if self.waives_mixture(bytes) => {
-                    self.legal.mark_unknown(sector);
-                    self.seen.push(UNSPECIFIED);
-                }
-                None if findings.len() < FINDINGS => {
-                    findings.push(self.finding(sector, bytes, None));
-                }
-                None => {}
+            for (sector, bytes) in run.zip(bytes.chunks_exact(sector_size)) {
+                self.recover_one((sector, bytes), evidence, &mut outcomes, &mut findings);
             }
         }
         let Some(first) = findings.first() else { return Ok(()) };
@@ -148,6 +149,40 @@ impl Twin {
         let Account { found, reason } = self.account(first, kind, true);
         let sentence = format!("after the crash, {found}: {first}{reason}");
         Err(Violation { kind, sentence, findings })
+    }
+
+    fn recover_one(
+        &mut self,
+        (sector, bytes): (u64, &[u8]),
+        evidence: &Evidence<'_>,
+        outcomes: &mut Outcomes,
+        findings: &mut Vec<Finding>,
+    ) {
+        if self.is_excused(sector, evidence) {
+            return self.legal.mark_unknown(sector);
+        }
+        match self.legal.recover(sector, bytes, outcomes) {
+            Some(version) => self.note_recovered(sector..sector + 1, version),
+            None if self.waives_mixture(bytes) => {
+                self.legal.mark_unknown(sector);
+                self.seen.push(UNSPECIFIED);
+            }
+            None if findings.len() < FINDINGS => {
+                findings.push(self.finding(sector, bytes, None));
+            }
+            None => {}
+        }
+    }
+
+    /// A legal version was found in these sectors.
+    fn note_recovered(&mut self, run: Range<u64>, version: Version) {
+        let count = run.end - run.start;
+        self.see(version, usize::try_from(count).unwrap_or(usize::MAX));
+        self.checks.count(Clause::Durability, count);
+        // Only barriers ask for them.
+        if !self.barriers.is_empty() {
+            self.recovered.extend(run.map(|sector| (sector, version)));
+        }
     }
 
     /// Why nothing older than what is legal may be there, in words.

@@ -4,12 +4,12 @@ use super::answer::{DeviceState, FailedSync, Obligation};
 use super::clause::{Checks, Clause};
 use super::fate::Fate;
 use super::legal::LegalSets;
-use super::payload::{self, Content, OpId, PATTERN};
+use super::payload::{self, OpId, PATTERN};
 use super::promises::Promises;
 use super::request::{Data, Evidence, Outcome, Request, TrimEffect};
 use super::turns::Turns;
 use super::version::{Leaves, NEVER, Tick, Version};
-use super::violation::{Finding, Kind, Violation};
+use super::violation::{Kind, Violation};
 use crate::device::{DeviceError, Geometry};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -180,12 +180,16 @@ impl Twin {
             let trim = matches!(request, Request::Trim { .. }).then_some(self.promises.trim);
             if trim != Some(TrimEffect::Nothing) {
                 changes = request.sectors(&self.geometry);
-                self.legal.may_hold_each(op, changes.clone(), |sector| match trim {
-                    None => Leaves::of(data, op, sector),
-                    Some(TrimEffect::Zeros) => Leaves::Zeros,
-                    Some(TrimEffect::Scribble) => Leaves::Scribble,
-                    Some(_) => Leaves::Anything,
-                });
+                let (legal, sectors) = (&mut self.legal, changes.clone());
+                match trim {
+                    None if data == Data::Sparse => {
+                        legal.may_hold_each(op, sectors, |sector| Leaves::of(data, op, sector));
+                    }
+                    None => legal.may_hold(op, sectors, Leaves::of(data, op, 0)),
+                    Some(TrimEffect::Zeros) => legal.may_hold(op, sectors, Leaves::Zeros),
+                    Some(TrimEffect::Scribble) => legal.may_hold(op, sectors, Leaves::Scribble),
+                    Some(_) => legal.may_hold(op, sectors, Leaves::Anything),
+                }
             }
         }
         if self.log.len() <= op as usize {
@@ -461,48 +465,6 @@ impl Twin {
         began.min().unwrap_or(self.now)
     }
 
-    fn check_read(
-        &mut self,
-        op: OpId,
-        offset: u64,
-        data: &[u8],
-        evidence: &Evidence<'_>,
-    ) -> Result<(), Violation> {
-        let began = self.legal.times(op).began;
-        let first = offset / u64::from(self.geometry.sector_size());
-        let findings = self.compare(first, data, began, evidence);
-        self.wrong_data(format_args!("read #{op} returned"), findings)
-    }
-
-    /// Compares what a read that began at `began` gave. Notes what it saw, and gives what is wrong.
-    pub(super) fn compare(
-        &mut self,
-        first: u64,
-        data: &[u8],
-        began: Tick,
-        evidence: &Evidence<'_>,
-    ) -> Vec<Finding> {
-        let sector_size = self.geometry.sector_size() as usize;
-        self.seen.clear();
-        let mut findings = Vec::new();
-        for (sector, bytes) in (first..).zip(data.chunks_exact(sector_size)) {
-            if self.is_excused(sector, evidence) {
-                continue;
-            }
-            match self.legal.read(sector, bytes, began, self.now) {
-                Some(version) => self.note(version),
-                None if self.waives_mixture(bytes) || self.is_mixture(sector, bytes, began) => {
-                    self.seen.push(UNSPECIFIED);
-                }
-                None if findings.len() < FINDINGS => {
-                    findings.push(self.finding(sector, bytes, Some(began)));
-                }
-                None => {}
-            }
-        }
-        findings
-    }
-
     /// Whether a close has returned `Ok` since the device was opened.
     pub(crate) fn has_closed(&self) -> bool {
         self.state.close_flushed
@@ -516,60 +478,5 @@ impl Twin {
     /// Whether the device was closed and not opened again.
     pub fn is_closed(&self) -> bool {
         self.state.closing.is_some()
-    }
-
-    /// Whether whatever was read of the sector is not the device's fault.
-    pub(super) fn is_excused(&mut self, sector: u64, evidence: &Evidence<'_>) -> bool {
-        if evidence.torn.is_empty() && evidence.unmendable.is_empty() && self.misread.is_empty() {
-            return false;
-        }
-        let unreliable = self.misread.contains_key(&sector);
-        let torn = [evidence.torn, evidence.unmendable].iter().any(|it| it.contains(&sector));
-        let excused = unreliable || torn && self.promises.in_place;
-        if excused {
-            self.seen.push(UNSPECIFIED);
-        }
-        self.checks.count(Clause::Containment, u64::from(unreliable));
-        excused
-    }
-
-    /// Whether these bytes, which a read that began at `began` gave, are a mixture of legal
-    /// contents of which one was being written meanwhile: a read that overlaps a write in time may
-    /// see any byte of it old or new (clause 3).
-    fn is_mixture(&self, sector: u64, bytes: &[u8], began: Tick) -> bool {
-        let legal = self.legal.expected(sector, Some(began));
-        if legal.iter().all(|version| self.legal.times(version.op).ended < began) {
-            return false;
-        }
-        let contents: Vec<_> =
-            legal.iter().filter_map(|it| self.contents(it, sector, bytes.len())).collect();
-        bytes.iter().enumerate().all(|(at, byte)| contents.iter().any(|it| it[at] == *byte))
-    }
-
-    /// Whether these bytes are a mixture of contents, and the device may leave one.
-    pub(super) fn waives_mixture(&self, bytes: &[u8]) -> bool {
-        self.promises.waives.sector_atomicity
-            && matches!(self.identify(bytes), Content::Torn { .. } | Content::Unknown)
-    }
-
-    /// A version was seen in the next sector.
-    pub(super) fn see(&mut self, version: Version) {
-        self.seen.push(match version {
-            Version { leaves: Leaves::Anything, .. } => UNSPECIFIED,
-            Version { op: 0, leaves: Leaves::Payload, .. } => FIRST_CONTENTS,
-            Version { op, .. } => op,
-        });
-    }
-
-    /// A legal version was seen.
-    fn note(&mut self, version: Version) {
-        self.see(version);
-        let clause = match version {
-            Version { leaves: Leaves::Scribble | Leaves::Anything, .. } => Clause::Trim,
-            Version { op, .. } if self.is_trim(op) => Clause::Trim,
-            Version { op, .. } if !self.legal.times(op).succeeded => Clause::OldOrNew,
-            _ => Clause::ReadYourWrites,
-        };
-        self.checks.count(clause, 1);
     }
 }

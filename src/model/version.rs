@@ -2,6 +2,7 @@
 
 use super::payload::{self, OpId, PATTERN};
 use super::request::Data;
+use std::ops::Range;
 
 /// A moment of a run: the number of operations that had begun or ended before it.
 pub(super) type Tick = u32;
@@ -34,7 +35,7 @@ pub(super) const UNKNOWN: Times =
     Times { began: NEVER, ended: NEVER, dropped: NEVER, succeeded: false };
 
 /// What one operation may have left in one sector.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     /// Who left it; 0 for what was there first.
     pub(super) op: OpId,
@@ -112,6 +113,17 @@ impl Version {
         }
     }
 
+    /// Whether all these sectors, of which `bytes` are the contents, hold it.
+    pub(super) fn matches_run(&self, bytes: &[u8], salt: u64, sectors: Range<u64>) -> bool {
+        match self.leaves {
+            Leaves::Payload => payload::matches_run(bytes, salt, self.op, sectors),
+            Leaves::Pattern => payload::matches_run(bytes, salt, PATTERN, sectors),
+            Leaves::Zeros => payload::is_zero(bytes),
+            Leaves::Scribble => payload::is_scribble(bytes),
+            Leaves::Anything => true,
+        }
+    }
+
     /// Whether it cannot be told from `other` by what is read.
     pub(super) fn resembles(&self, other: &Self) -> bool {
         let either = |leaves| self.leaves == leaves || other.leaves == leaves;
@@ -133,9 +145,10 @@ pub(super) struct Doubt {
 
 /// Somebody saw one version in a sector and so not another. That settles which of the two is there,
 /// where one is of an operation that had not succeeded, or a crash had left either.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sighting {
-    pub(super) sector: u64,
+    /// In each of these sectors.
+    pub(super) sectors: Range<u64>,
     /// Who left what was seen; 0 for what was there first.
     pub(super) seen: OpId,
     /// Who left what was not seen.

@@ -1,6 +1,8 @@
 //! Memory and a real file beneath: no difference in what a run sees.
 
 use super::*;
+use crate::device::BufferSource;
+use crate::exec::FirstReady;
 use crate::rng::{Purpose, Rng};
 use std::fs::File;
 use tempfile::TempDir;
@@ -199,4 +201,33 @@ fn a_failure_of_the_medium_is_reported_once_and_never_as_an_answer() {
 #[test]
 fn a_medium_that_takes_no_length_cannot_be_reset() {
     assert_errno(read_only_medium().reset(512, SIZE, SIZE), Errno::INVAL);
+}
+
+#[test]
+fn a_file_that_is_used_again_holds_nothing_of_before() {
+    let real = tempfile::tempfile().unwrap();
+    let disk = SimDisk::new(Medium::File(real.try_clone().unwrap()));
+    // The same length, another one, and one behind which something was.
+    for length in [SIZE, SIZE, 2 * SIZE, SIZE, 4 << 20, SIZE] {
+        disk.reset(512, length, length).unwrap();
+        assert_eq!(real.metadata().unwrap().len(), length);
+        let mut buffer = vec![1; usize::try_from(length).unwrap()];
+        std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
+        assert!(buffer.iter().all(|&byte| byte == 0));
+        write(&disk, 0, &[1, 2, 3]);
+        write(&disk, usize::try_from(length).unwrap() / SECTOR - 1, &[4]);
+        assert!(disk.take_failure().is_none());
+    }
+    // A file that is not of that length at once.
+    disk.format(512, Rules::default());
+    block_on(async {
+        let runtime = Runtime::new(FirstReady::new());
+        let world = disk.world(&runtime, BufferAllocator::new(512, BufferSource::new(512)));
+        let file = world.create(DISK).await.unwrap();
+        assert_eq!(file.write_at(&[9; SECTOR], 2 * SECTOR as u64).await.unwrap(), SECTOR);
+    });
+    let mut buffer = [1; 2 * SECTOR];
+    std::os::unix::fs::FileExt::read_exact_at(&real, &mut buffer, 0).unwrap();
+    assert_eq!(buffer, [0; 2 * SECTOR]);
+    assert_eq!(real.metadata().unwrap().len(), 3 * SECTOR as u64);
 }

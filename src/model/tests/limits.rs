@@ -23,7 +23,7 @@ fn a_huge_device_is_checked_at_both_ends() {
     story().must_not_read(SECTORS / 2, &[By(2)], Kind::NeverWritten);
     story().crash_leaves(last - 1, &[By(2), By(2)]);
     story().crash_must_not_leave(last, &[Zeros], Kind::DurabilityLost);
-    let mut history = story();
+    let history = story();
     assert_eq!(history.twin.unsettled(), [last]);
     assert_eq!(history.twin.touched(), [0..1, last - 1..SECTORS]);
 }
