@@ -1,7 +1,7 @@
 //! W: the work that blocktwin, bare system calls and other harnesses are compared on.
 //!
-//! Operations of 1 to 8 blocks where nothing else is said: 40 % reads, 40 % writes, 8 % flushes, 4 %
-//! trims, 3 % crashes and 5 % operations whose first raw call meets a fault.
+//! Operations of 1 to 8 blocks where nothing else is said: 40 % reads, 40 % writes, 8 % flushes,
+//! 4 % trims, 3 % crashes and 5 % operations whose first raw call meets a fault.
 
 use blocktwin::disk::{CrashPolicy, Fault, FaultKind};
 use blocktwin::rng::{Purpose, Rng};
